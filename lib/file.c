@@ -1,0 +1,581 @@
+#include "lib/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+
+#include "lib/alloc.h"
+#include "lib/limits.h"
+
+/* ---- faults, for the tests ------------------------------------------------------------------------------- */
+
+enum fault_kind { FAULT_UNKNOWN, FAULT_NONE, FAULT_KILL, FAULT_FAIL };
+
+static struct {
+	enum fault_kind kind;
+	uint64_t countdown;
+	int errnum;
+} fault;
+
+static void fault_configure(void)
+{
+	const char *plan = getenv("PACKETBOAT_FAULT");
+	char kind[8];
+	int errnum = EIO;
+	uint64_t count = 0;
+
+	fault.kind = FAULT_NONE;
+	if (plan == NULL || sscanf(plan, "%7[a-z]:%" SCNu64 ":%d", kind, &count, &errnum) < 2)
+		return;
+	fault.kind = strcmp(kind, "kill") == 0 ? FAULT_KILL : strcmp(kind, "fail") == 0 ? FAULT_FAIL : FAULT_NONE;
+	fault.countdown = count;
+	fault.errnum = errnum;
+}
+
+/* Called before every change to the file system; true: the change must fail with errno as set. */
+static bool fault_strikes(void)
+{
+	if (fault.kind == FAULT_UNKNOWN)
+		fault_configure();
+	if (fault.kind == FAULT_NONE || fault.countdown == 0 || --fault.countdown > 0)
+		return false;
+	if (fault.kind == FAULT_KILL)
+		raise(SIGKILL);
+	errno = fault.errnum;
+	return true;
+}
+
+/* ---- directories ----------------------------------------------------------------------------------------- */
+
+static const char *parent_path(const struct dir *parent, const char *path)
+{
+	return parent == NULL || path[0] == '/' ? "" : parent->path;
+}
+
+enum outcome dir_open(struct dir *d, const struct dir *parent, const char *path, struct error *err)
+{
+	const char *above = parent_path(parent, path);
+
+	d->path = mem_format("%s%s%s", above, above[0] != '\0' ? "/" : "", path);
+	d->fd = openat(parent == NULL ? AT_FDCWD : parent->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->fd < 0) {
+		enum outcome outcome = error_errno(err, errno, "cannot open the directory %s", d->path);
+
+		dir_close(d);
+		return outcome;
+	}
+	return OUTCOME_DONE;
+}
+
+enum outcome dir_open_real(struct dir *d, const struct dir *parent, const char *name, struct error *err)
+{
+	struct stat st;
+
+	*d = DIR_CLOSED;
+	if (fstatat(parent->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+		return error_set(err, EX_DATAERR, "%s/%s is no directory, or a link to one, which is not followed",
+		    parent->path, name);
+	return dir_open(d, parent, name, err);
+}
+
+enum outcome dir_make(struct dir *d, const struct dir *parent, const char *path, mode_t mode, struct error *err)
+{
+	*d = DIR_CLOSED;
+	if (fault_strikes() || mkdirat(parent == NULL ? AT_FDCWD : parent->fd, path, mode) != 0) {
+		if (errno != EEXIST) {
+			const char *above = parent_path(parent, path);
+
+			return error_errno(
+			    err, errno, "cannot make the directory %s%s%s", above, above[0] != '\0' ? "/" : "", path);
+		}
+	} else if (parent != NULL) {
+		enum outcome outcome = dir_sync(parent, err);
+
+		if (outcome != OUTCOME_DONE)
+			return outcome;
+	}
+	return dir_open(d, parent, path, err);
+}
+
+void dir_close(struct dir *d)
+{
+	file_close(&d->fd);
+	free(d->path);
+	d->path = NULL;
+}
+
+enum outcome dir_sync(const struct dir *d, struct error *err)
+{
+	return file_sync(d->fd, d->path, err);
+}
+
+enum outcome dir_remove(const struct dir *parent, const char *name, struct error *err)
+{
+	if (fault_strikes() || unlinkat(parent->fd, name, AT_REMOVEDIR) != 0)
+		if (errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
+			return error_errno(err, errno, "cannot remove the directory %s/%s", parent->path, name);
+	return OUTCOME_DONE;
+}
+
+static DIR *dir_stream(const struct dir *d)
+{
+	/* A descriptor of its own: reading must not share its position with other readers of D. */
+	int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+
+	if (stream == NULL && fd >= 0)
+		close(fd);
+	return stream;
+}
+
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+enum outcome dir_names(const struct dir *d, struct names *names, struct error *err)
+{
+	DIR *stream = dir_stream(d);
+	struct dirent *item;
+
+	*names = (struct names){0};
+	if (stream == NULL)
+		return error_errno(err, errno, "cannot read the directory %s", d->path);
+	while (errno = 0, (item = readdir(stream)) != NULL)
+		if (!is_dots(item->d_name))
+			names_add(names, item->d_name);
+	if (errno != 0) {
+		enum outcome outcome = error_errno(err, errno, "cannot read the directory %s", d->path);
+
+		closedir(stream);
+		names_release(names);
+		return outcome;
+	}
+	closedir(stream);
+	names_sort(names);
+	return OUTCOME_DONE;
+}
+
+bool dir_empty(const struct dir *d)
+{
+	DIR *stream = dir_stream(d);
+	struct dirent *item;
+	bool empty = true;
+
+	if (stream == NULL)
+		return true;
+	while (empty && (item = readdir(stream)) != NULL)
+		empty = is_dots(item->d_name);
+	closedir(stream);
+	return empty;
+}
+
+void names_add(struct names *names, const char *name)
+{
+	names->items = mem_grow(names->items, names->count, &names->capacity, sizeof names->items[0]);
+	names->items[names->count++] = mem_string(name);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void names_sort(struct names *names)
+{
+	if (names->count > 1)
+		qsort(names->items, names->count, sizeof names->items[0], compare_names);
+}
+
+bool names_contain(const struct names *sorted, const char *name)
+{
+	return sorted->count > 0 &&
+	       bsearch(&name, sorted->items, sorted->count, sizeof sorted->items[0], compare_names) != NULL;
+}
+
+void names_release(struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->items[i]);
+	free(names->items);
+	*names = (struct names){0};
+}
+
+enum outcome dir_space(const struct dir *d, uint64_t *bytes, uint64_t *inodes, struct error *err)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(d->fd, &fs) != 0)
+		return error_errno(err, errno, "cannot ask for the free space of %s", d->path);
+	*bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	/* Some file systems have no fixed number of inodes and report none. */
+	*inodes = fs.f_files == 0 ? UINT64_MAX : (uint64_t)fs.f_favail;
+	return OUTCOME_DONE;
+}
+
+/* ---- files ----------------------------------------------------------------------------------------------- */
+
+static enum outcome file_open_as(
+    const struct dir *d, const char *name, int flags, const char *verb, int *fd, struct error *err)
+{
+	bool changes = (flags & O_CREAT) != 0;
+
+	struct stat st;
+
+	*fd = -1;
+	/* Not blocking, since on a stick there may be anything: a FIFO would wait for ever. */
+	if (!changes || !fault_strikes())
+		*fd = openat(d->fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (*fd < 0)
+		return error_errno(err, errno, "cannot %s %s/%s", verb, d->path, name);
+	if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		file_close(fd);
+		return error_set(err, EX_DATAERR, "cannot %s %s/%s: it is no regular file", verb, d->path, name);
+	}
+	return OUTCOME_DONE;
+}
+
+enum outcome file_create(const struct dir *d, const char *name, int *fd, struct error *err)
+{
+	struct stat st;
+
+	for (;;) {
+		enum outcome outcome = file_open_as(d, name, O_RDWR | O_CREAT | O_EXCL, "create", fd, err);
+
+		if (outcome != OUTCOME_DONE)
+			return outcome;
+		/* For tmp_sweep: this one has a writer. A sweep that came in between has removed it: once more. */
+		while (flock(*fd, LOCK_SH) != 0 && errno == EINTR)
+			;
+		if (fstat(*fd, &st) != 0 || st.st_nlink > 0)
+			return OUTCOME_DONE;
+		file_close(fd);
+	}
+}
+
+enum outcome file_create_shared(const struct dir *d, const char *name, int *fd, struct error *err)
+{
+	enum outcome outcome = file_create(d, name, fd, err);
+
+	if (outcome == OUTCOME_DONE) {
+		mode_t mask = umask(0);
+
+		umask(mask);
+		/* Media without permissions refuse this, and do not need it. */
+		(void)fchmod(*fd, 0666 & ~mask);
+	}
+	return outcome;
+}
+
+enum outcome file_open(const struct dir *d, const char *name, int *fd, struct error *err)
+{
+	return file_open_as(d, name, O_RDONLY, "open", fd, err);
+}
+
+enum outcome file_append(const struct dir *d, const char *name, int *fd, struct error *err)
+{
+	return file_open_as(d, name, O_RDWR | O_CREAT | O_APPEND, "open", fd, err);
+}
+
+enum outcome file_write(int fd, const void *bytes, size_t size, const char *name, struct error *err)
+{
+	const uint8_t *at = bytes;
+
+	while (size > 0) {
+		ssize_t count = fault_strikes() ? -1 : write(fd, at, size);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return error_errno(err, errno, "cannot write %s", name);
+		at += count;
+		size -= (size_t)count;
+	}
+	return OUTCOME_DONE;
+}
+
+enum outcome file_write_at(
+    int fd, const void *bytes, size_t size, uint64_t offset, const char *name, struct error *err)
+{
+	const uint8_t *at = bytes;
+
+	while (size > 0) {
+		ssize_t count = fault_strikes() ? -1 : pwrite(fd, at, size, (off_t)offset);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return error_errno(err, errno, "cannot write %s", name);
+		at += count;
+		offset += (uint64_t)count;
+		size -= (size_t)count;
+	}
+	return OUTCOME_DONE;
+}
+
+enum outcome file_read_at(int fd, void *bytes, size_t size, uint64_t offset, const char *name, struct error *err)
+{
+	uint8_t *at = bytes;
+
+	while (size > 0) {
+		ssize_t count = pread(fd, at, size, (off_t)offset);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return error_errno(err, errno, "cannot read %s", name);
+		if (count == 0)
+			return error_set(err, EX_DATAERR, "%s is cut short", name);
+		at += count;
+		offset += (uint64_t)count;
+		size -= (size_t)count;
+	}
+	return OUTCOME_DONE;
+}
+
+enum outcome file_truncate(int fd, uint64_t size, const char *name, struct error *err)
+{
+	if (fault_strikes() || ftruncate(fd, (off_t)size) != 0)
+		return error_errno(err, errno, "cannot shorten %s", name);
+	return OUTCOME_DONE;
+}
+
+void file_forget_cache(int fd)
+{
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+enum outcome file_sync(int fd, const char *name, struct error *err)
+{
+	if (fault_strikes() || fsync(fd) != 0)
+		return error_errno(err, errno, "cannot sync %s to the disk", name);
+	return OUTCOME_DONE;
+}
+
+void file_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static ssize_t read_some(int fd, void *bytes, size_t size)
+{
+	ssize_t count;
+
+	do
+		count = read(fd, bytes, size);
+	while (count < 0 && errno == EINTR);
+	return count;
+}
+
+enum outcome file_read(const struct dir *d, const char *name, struct buf *out, struct error *err)
+{
+	int fd;
+	enum outcome outcome = file_open(d, name, &fd, err);
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	out->failed = false;
+	for (;;) {
+		size_t step = out->maximum - out->length < 8192 ? out->maximum - out->length : 8192;
+		uint8_t *place = buf_extend(out, step);
+		uint8_t probe;
+		ssize_t count = read_some(fd, step > 0 ? place : &probe, step > 0 ? step : 1);
+
+		if (count < 0)
+			outcome = error_errno(err, errno, "cannot read %s/%s", d->path, name);
+		else if (step == 0 && count > 0)
+			outcome = error_set(err, EX_DATAERR, "%s/%s is larger than the limit of %zu bytes", d->path,
+			    name, out->maximum);
+		if (step > 0) {
+			out->length -= step - (count > 0 ? (size_t)count : 0);
+			out->bytes[out->length] = '\0';
+		}
+		/* A short count from a regular file is its end: no second read to be told so. */
+		if (outcome != OUTCOME_DONE || count < (ssize_t)step || step == 0)
+			break;
+	}
+	file_close(&fd);
+	return outcome;
+}
+
+bool file_exists(const struct dir *d, const char *name, uint64_t *size)
+{
+	struct stat st;
+
+	if (fstatat(d->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+		return false;
+	if (size != NULL)
+		*size = (uint64_t)st.st_size;
+	return true;
+}
+
+enum outcome file_rename(
+    const struct dir *from, const char *name, const struct dir *to, const char *new_name, struct error *err)
+{
+	if (fault_strikes() || renameat(from->fd, name, to->fd, new_name) != 0)
+		return error_errno(err, errno, "cannot move %s/%s to %s/%s", from->path, name, to->path, new_name);
+	return OUTCOME_DONE;
+}
+
+bool file_same(const struct dir *a, const char *name, const struct dir *b, const char *other)
+{
+	struct stat x;
+	struct stat y;
+
+	return fstatat(a->fd, name, &x, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(b->fd, other, &y, AT_SYMLINK_NOFOLLOW) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+enum outcome file_link(
+    const struct dir *from, const char *name, const struct dir *to, const char *new_name, struct error *err)
+{
+	int errnum;
+
+	if (!fault_strikes() && linkat(from->fd, name, to->fd, new_name, 0) == 0)
+		return OUTCOME_DONE;
+	errnum = errno;
+	if (errnum == EEXIST && file_same(from, name, to, new_name))
+		return OUTCOME_DONE;
+	return error_errno(err, errnum, "cannot link %s/%s to %s/%s", from->path, name, to->path, new_name);
+}
+
+enum outcome file_remove(const struct dir *d, const char *name, struct error *err)
+{
+	if (fault_strikes() || (unlinkat(d->fd, name, 0) != 0 && errno != ENOENT))
+		return error_errno(err, errno, "cannot remove %s/%s", d->path, name);
+	return OUTCOME_DONE;
+}
+
+static enum outcome file_put(
+    const struct dir *tmp, const struct dir *d, const char *name, struct view bytes, bool wait, struct error *err)
+{
+	char temporary[40];
+	int fd;
+	enum outcome outcome;
+
+	tmp_name(temporary);
+	outcome = file_create(tmp, temporary, &fd, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	outcome = file_write(fd, bytes.bytes, bytes.length, name, err);
+	if (outcome == OUTCOME_DONE && wait)
+		outcome = file_sync(fd, name, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = file_rename(tmp, temporary, d, name, err);
+	if (outcome != OUTCOME_DONE)
+		file_remove(tmp, temporary, NULL);
+	file_close(&fd);
+	if (outcome == OUTCOME_DONE && wait)
+		outcome = dir_sync(d, err);
+	return outcome;
+}
+
+enum outcome file_commit(
+    const struct dir *tmp, const struct dir *d, const char *name, struct view bytes, struct error *err)
+{
+	return file_put(tmp, d, name, bytes, true, err);
+}
+
+enum outcome file_replace(
+    const struct dir *tmp, const struct dir *d, const char *name, struct view bytes, struct error *err)
+{
+	return file_put(tmp, d, name, bytes, false, err);
+}
+
+void tmp_name(char out[static 40])
+{
+	uint64_t random[2];
+
+	randombytes_buf(random, sizeof random);
+	snprintf(out, 40, "t%016" PRIx64 "%08" PRIx32, random[0], (uint32_t)random[1]);
+}
+
+enum outcome tmp_sweep(const struct dir *tmp, struct error *err)
+{
+	struct names names;
+	enum outcome outcome = dir_names(tmp, &names, err);
+
+	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++) {
+		int fd;
+
+		if (!file_exists(tmp, names.items[i], NULL))
+			continue; /* finished or removed meanwhile, or nothing of ours */
+		fd = openat(tmp->fd, names.items[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+			outcome = file_remove(tmp, names.items[i], err);
+		file_close(&fd);
+	}
+	names_release(&names);
+	return outcome;
+}
+
+/* ---- sync sets ------------------------------------------------------------------------------------------- */
+
+void sync_init(struct sync_set *s, const struct dir *root)
+{
+	*s = (struct sync_set){.root = root};
+}
+
+void sync_add(struct sync_set *s, int fd)
+{
+#ifdef __linux__
+	if (s->count == SYNC_SET_FILES) {
+		sync_drop(s);
+		s->all = true;
+	}
+	if (s->all) {
+		close(fd);
+		return;
+	}
+#else
+	if (s->count == SYNC_SET_FILES && sync_wait(s, NULL) != OUTCOME_DONE)
+		s->all = true; /* remembered as a failure for the final wait */
+#endif
+	s->fds[s->count++] = fd;
+}
+
+void sync_add_dir(struct sync_set *s, const struct dir *d)
+{
+	int fd;
+
+	if (s->all)
+		return;
+	fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0)
+		sync_add(s, fd);
+	else
+		s->all = true;
+}
+
+enum outcome sync_wait(struct sync_set *s, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (s->all) {
+#ifdef __linux__
+		if (fault_strikes() || syncfs(s->root->fd) != 0)
+			outcome = error_errno(err, errno, "cannot sync the file system of %s", s->root->path);
+#else
+		outcome = error_set(err, EX_TEMPFAIL, "cannot sync the files under %s", s->root->path);
+#endif
+	}
+	for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++)
+		outcome = file_sync(s->fds[i], s->root->path, err);
+	sync_drop(s);
+	return outcome;
+}
+
+void sync_drop(struct sync_set *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		close(s->fds[i]);
+	s->count = 0;
+	s->all = false;
+}

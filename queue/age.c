@@ -1,0 +1,100 @@
+#include "queue/age.h"
+
+#include <sodium.h>
+
+#include "lib/alloc.h"
+#include "lib/clock.h"
+#include "lib/text.h"
+#include "lib/wire.h"
+
+#define AGE_FILE "age"
+/* A jump worth telling: more than drift or daylight could explain. */
+#define AGE_JUMP 172800
+/* How much may be unsaved, seconds. */
+#define AGE_GRAIN 60
+/* Octets of the digest at the end of the file: damage must not make all mail old. */
+#define AGE_DIGEST crypto_generichash_BYTES_MIN
+
+static void age_digest(struct view text, uint8_t digest[AGE_DIGEST])
+{
+	crypto_generichash(digest, AGE_DIGEST, text.bytes, text.length, NULL, 0);
+}
+
+static bool age_digest_holds(struct view text)
+{
+	uint8_t digest[AGE_DIGEST];
+
+	age_digest(view_of(text.bytes, text.length - AGE_DIGEST), digest);
+	return memcmp(digest, text.bytes + text.length - AGE_DIGEST, AGE_DIGEST) == 0;
+}
+
+static bool age_parse(struct view text, struct age *age)
+{
+	struct reader r;
+
+	reader_init(&r, text);
+	if (text.length <= AGE_DIGEST || !age_digest_holds(text) || !view_is(read_bytes(&r, 6), "pbage1"))
+		return false;
+	age->now = read_u64(&r);
+	age->wall = (int64_t)read_u64(&r);
+	age->jumped = (int64_t)read_u64(&r);
+	age->jumped_at = (int64_t)read_u64(&r);
+	read_bytes(&r, AGE_DIGEST);
+	return !r.failed && r.rest.length == 0;
+}
+
+enum outcome age_look(const struct dir *state, struct age *age, struct error *err)
+{
+	int64_t wall = clock_now();
+	struct buf text;
+	struct error why = ERROR_NONE;
+	enum outcome outcome;
+	int64_t step;
+
+	buf_init(&text, 256);
+	outcome = file_read(state, AGE_FILE, &text, &why);
+	/* A damaged file is as good as none: ages then begin anew and mail waits longer, which loses nothing. */
+	if (outcome != OUTCOME_DONE || !age_parse(view_buf(&text), age))
+		*age = (struct age){.now = AGE_STEP, .wall = wall};
+	buf_release(&text);
+	if (outcome != OUTCOME_DONE && why.code != EX_NOINPUT && why.code != EX_DATAERR) {
+		if (err != NULL)
+			*err = why;
+		return outcome;
+	}
+	step = wall - age->wall;
+	if (step > AGE_JUMP || step < -AGE_GRAIN) {
+		age->jumped = step;
+		age->jumped_at = wall;
+	}
+	age->now += (uint64_t)(step < 0 ? 0 : step > AGE_STEP ? AGE_STEP : step);
+	age->wall = wall;
+	return OUTCOME_DONE;
+}
+
+enum outcome age_keep(const struct dir *tmp, const struct dir *state, const struct age *age, struct error *err)
+{
+	struct age old;
+	uint8_t digest[AGE_DIGEST];
+	struct buf text;
+	enum outcome outcome;
+
+	buf_init(&text, 256);
+	outcome = file_read(state, AGE_FILE, &text, NULL);
+	if (outcome == OUTCOME_DONE && age_parse(view_buf(&text), &old) && age->now < old.now + AGE_GRAIN &&
+	    age->wall < old.wall + AGE_GRAIN && age->wall >= old.wall) {
+		buf_release(&text);
+		return OUTCOME_DONE;
+	}
+	buf_clear(&text);
+	buf_text(&text, "pbage1");
+	wire_u64(&text, age->now);
+	wire_u64(&text, (uint64_t)age->wall);
+	wire_u64(&text, (uint64_t)age->jumped);
+	wire_u64(&text, (uint64_t)age->jumped_at);
+	age_digest(view_buf(&text), digest);
+	buf_append(&text, digest, sizeof digest);
+	outcome = file_commit(tmp, state, AGE_FILE, view_buf(&text), err);
+	buf_release(&text);
+	return outcome;
+}

@@ -1,0 +1,209 @@
+#include "queue/config_parts.h"
+
+#include "lib/alloc.h"
+#include "lib/text.h"
+
+void strings_add(struct strings *s, const char *text)
+{
+	s->items = mem_grow(s->items, s->count, &s->capacity, sizeof s->items[0]);
+	s->items[s->count++] = mem_string(text);
+}
+
+void strings_release(struct strings *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		free(s->items[i]);
+	free(s->items);
+	*s = (struct strings){0};
+}
+
+bool strings_contain(const struct strings *s, const char *text)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (strcmp(s->items[i], text) == 0)
+			return true;
+	return false;
+}
+
+const char *config_path(const char *given)
+{
+	const char *path = given != NULL ? given : getenv("PACKETBOAT_CONF");
+
+	return path != NULL && path[0] != '\0' ? path : "/etc/packetboat/packetboat.conf";
+}
+
+/* ---- building ------------------------------------------------------------------------------------- */
+
+static char *where(const struct config_source *s, const struct config_section *section)
+{
+	return mem_format("%s:%u", s->files.items[section->file], section->line);
+}
+
+static void build_top(struct config *c, struct config_source *s)
+{
+	c->path = mem_string(s->files.items[0]);
+	c->directory = mem_string(s->directory);
+	c->spool = path_below(s->directory, "spool");
+	c->keys = path_below(s->directory, "keys");
+	c->users = path_below(s->directory, "users");
+	c->expire = 30 * 86400;
+	c->warn = 2 * 86400;
+	c->retry_min = 5 * 60;
+	c->retry_max = 4 * 3600;
+	c->max_size = (uint64_t)2 << 30;
+	c->min_free = (uint64_t)16 << 20;
+	c->reports = 100;
+	c->hops = LIMIT_HOPS;
+	section_apply(s, &s->sections[0], c);
+}
+
+static void build_neighbour(struct config *c, struct config_source *s, const struct config_section *section)
+{
+	struct config_neighbour *n = &c->neighbours[c->neighbour_count++];
+
+	n->name = mem_string(section->title);
+	n->seal = true;
+	n->batch_size = (uint64_t)1 << 20;
+	n->resend = 86400;
+	n->outstanding = (uint64_t)1 << 30;
+	n->where = where(s, section);
+	section_apply(s, section, n);
+}
+
+static void build_route(struct config *c, struct config_source *s, const struct config_section *section)
+{
+	struct config_route *r = &c->routes[c->route_count++];
+
+	r->pattern = mem_string(section->title);
+	r->expire = c->expire;
+	r->warn = c->warn;
+	r->where = where(s, section);
+	section_apply(s, section, r);
+}
+
+static void build_alias(struct config *c, struct config_source *s, const struct config_section *section)
+{
+	struct config_alias *a = &c->aliases[c->alias_count++];
+
+	a->name = mem_string(section->title);
+	text_lower_all(a->name);
+	a->where = where(s, section);
+	section_apply(s, section, a);
+}
+
+static size_t sections_of(const struct config_source *s, enum config_scope scope)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < s->section_count; i++)
+		count += s->sections[i].scope == scope;
+	return count;
+}
+
+static void config_build(struct config *c, struct config_source *s)
+{
+	build_top(c, s); /* first: routes take its expiry where they have none */
+	c->neighbours = mem_array(sections_of(s, SCOPE_NEIGHBOUR), sizeof c->neighbours[0]);
+	c->routes = mem_array(sections_of(s, SCOPE_ROUTE), sizeof c->routes[0]);
+	c->aliases = mem_array(sections_of(s, SCOPE_ALIAS), sizeof c->aliases[0]);
+	for (size_t i = 1; i < s->section_count; i++) {
+		const struct config_section *section = &s->sections[i];
+
+		if (section->scope == SCOPE_NEIGHBOUR)
+			build_neighbour(c, s, section);
+		else if (section->scope == SCOPE_ROUTE)
+			build_route(c, s, section);
+		else if (section->scope == SCOPE_ALIAS)
+			build_alias(c, s, section);
+		else
+			section_apply(s, section, c);
+	}
+}
+
+enum outcome config_load(
+    struct config *c, const char *path, config_complain *complain, void *context, struct error *err)
+{
+	struct config_source s;
+	enum outcome outcome = config_source_read(&s, path, err);
+
+	*c = (struct config){0};
+	if (outcome == OUTCOME_DONE) {
+		config_build(c, &s);
+		config_check(c, &s);
+		outcome = config_source_verdict(&s, complain, context, err);
+	}
+	if (outcome != OUTCOME_DONE)
+		config_release(c);
+	config_source_release(&s);
+	return outcome;
+}
+
+/* ---- releasing ------------------------------------------------------------------------------------ */
+
+static void neighbour_release(struct config_neighbour *n)
+{
+	free(n->name);
+	free(n->key);
+	strings_release(&n->call);
+	strings_release(&n->senders);
+	strings_release(&n->window);
+	free(n->where);
+}
+
+static void route_release_config(struct config_route *r)
+{
+	free(r->pattern);
+	free(r->target);
+	free(r->where);
+}
+
+static void alias_release(struct config_alias *a)
+{
+	free(a->name);
+	strings_release(&a->targets);
+	free(a->where);
+}
+
+void config_release(struct config *c)
+{
+	free(c->path);
+	free(c->directory);
+	free(c->spool);
+	free(c->keys);
+	free(c->users);
+	free(c->host);
+	strings_release(&c->domains);
+	free(c->postmaster);
+	strings_release(&c->smtpd_listen);
+	strings_release(&c->pop3d_listen);
+	for (size_t i = 0; i < c->neighbour_count; i++)
+		neighbour_release(&c->neighbours[i]);
+	free(c->neighbours);
+	for (size_t i = 0; i < c->route_count; i++)
+		route_release_config(&c->routes[i]);
+	free(c->routes);
+	for (size_t i = 0; i < c->alias_count; i++)
+		alias_release(&c->aliases[i]);
+	free(c->aliases);
+	*c = (struct config){0};
+}
+
+/* ---- looking -------------------------------------------------------------------------------------- */
+
+const struct config_neighbour *config_neighbour(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->neighbour_count; i++)
+		if (strcmp(c->neighbours[i].name, name) == 0)
+			return &c->neighbours[i];
+	return NULL;
+}
+
+bool config_is_local(const struct config *c, struct view domain)
+{
+	if (c->host != NULL && view_same(domain, view_text(c->host)))
+		return true;
+	for (size_t i = 0; i < c->domains.count; i++)
+		if (view_same(domain, view_text(c->domains.items[i])))
+			return true;
+	return false;
+}

@@ -1,0 +1,418 @@
+#include "queue/config_parts.h"
+
+#include <confuse.h>
+#include <stddef.h>
+
+#include "lib/alloc.h"
+#include "lib/text.h"
+#include "queue/address.h"
+
+/* Longer waits than a century and sizes near 2^63 are typing errors, and would overflow sums. */
+#define DURATION_MAX ((uint64_t)36500 * 86400)
+#define SIZE_MOST    ((uint64_t)1 << 62)
+
+/* One value to be read. */
+struct job {
+	const struct config_option *option;
+	const char *directory;
+	const char *text;
+	void *place;	      /* where it is kept */
+	struct buf *sentence; /* gets what is wrong with it */
+};
+/* Stores the value, or says what is wrong and returns false. For a list it is called once for each value. */
+typedef bool value_read(const struct job *job);
+
+struct config_option {
+	enum config_scope scope;
+	const char *name;
+	value_read *read;
+	size_t offset; /* in the struct of the scope */
+	uint64_t minimum;
+	uint64_t maximum;
+};
+
+static bool wrong(const struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool wrong(const struct job *job, const char *format, ...)
+{
+	va_list arguments;
+	char text[400];
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	buf_format(job->sentence, "\"%.300s\" %s", job->text, text);
+	return false;
+}
+
+static bool store(const struct job *job, const char *text)
+{
+	char **place = job->place;
+
+	free(*place);
+	*place = mem_string(text);
+	return true;
+}
+
+static bool add(const struct job *job, const char *text)
+{
+	strings_add(job->place, text);
+	return true;
+}
+
+/* ---- single values -------------------------------------------------------------------------------- */
+
+static bool read_host(const struct job *job)
+{
+	if (!host_name_valid(job->text))
+		return wrong(
+		    job, "is not a host name: 1 to %d of a-z, 0-9 and \"-\", a letter first", LIMIT_HOST_NAME);
+	return store(job, job->text);
+}
+
+static bool read_plain(const struct job *job)
+{
+	return store(job, job->text);
+}
+
+static bool read_path(const struct job *job)
+{
+	char *path = path_below(job->directory, job->text);
+
+	store(job, path);
+	free(path);
+	return true;
+}
+
+static bool address_good(const struct job *job)
+{
+	struct address a;
+	struct error err = ERROR_NONE;
+
+	if (address_parse(&a, view_text(job->text), &err) == OUTCOME_DONE)
+		return true;
+	buf_text(job->sentence, err.text);
+	return false;
+}
+
+static bool read_address(const struct job *job)
+{
+	return address_good(job) && store(job, job->text);
+}
+
+static bool store_number(const struct job *job, uint64_t number, void (*print)(uint64_t, char[static 24]))
+{
+	char limit[24];
+
+	if (number < job->option->minimum) {
+		print(job->option->minimum, limit);
+		return wrong(job, "is too small: at least %s", limit);
+	}
+	if (number > job->option->maximum) {
+		print(job->option->maximum, limit);
+		return wrong(job, "is too large: at most %s", limit);
+	}
+	*(uint64_t *)job->place = number;
+	return true;
+}
+
+static void number_print(uint64_t number, char out[static 24])
+{
+	snprintf(out, 24, "%llu", (unsigned long long)number);
+}
+
+static bool read_number(const struct job *job)
+{
+	uint64_t number;
+
+	if (!number_parse(view_text(job->text), UINT64_MAX, &number))
+		return wrong(job, "is not a number");
+	return store_number(job, number, number_print);
+}
+
+static bool read_duration(const struct job *job)
+{
+	uint64_t seconds;
+
+	if (!duration_parse(job->text, &seconds))
+		return wrong(job, "is not a duration like 90s, 15m, 4h, 3d or 2w");
+	return store_number(job, seconds, duration_print_exact);
+}
+
+static bool read_size(const struct job *job)
+{
+	uint64_t bytes;
+
+	if (!size_parse(job->text, &bytes))
+		return wrong(job, "is not a size like 512, 64k, 10M or 1G");
+	return store_number(job, bytes, size_print);
+}
+
+static bool read_boolean(const struct job *job)
+{
+	int value = cfg_parse_boolean(job->text);
+
+	if (value < 0)
+		return wrong(job, "is neither true nor false");
+	*(bool *)job->place = value > 0;
+	return true;
+}
+
+/* "HOST:PORT"; an IPv6 address stands in brackets. */
+static bool endpoint_valid(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	uint64_t port;
+	size_t length = colon == NULL ? 0 : (size_t)(colon - text);
+
+	if (length == 0 || strcspn(text, " \t") != strlen(text) ||
+	    !number_parse(view_text(colon + 1), 65535, &port) || port == 0)
+		return false;
+	return memchr(text, ':', length) == NULL || (text[0] == '[' && text[length - 1] == ']' && length > 2);
+}
+
+static bool read_via(const struct job *job)
+{
+	struct config_route *route = job->place;
+	const char *text = job->text;
+	const char *after = strchr(text, ':');
+
+	after = after == NULL ? "" : after + 1;
+	if (text_starts(text, "neighbour:") || text_starts(text, "neighbor:")) {
+		route->via = VIA_NEIGHBOUR;
+		if (!host_name_valid(after))
+			return wrong(job, "names no neighbour: \"neighbour:NAME\"");
+	} else if (strcmp(text, "maildir") == 0) {
+		route->via = VIA_MAILDIR;
+	} else if (strcmp(text, "smtp") == 0 || text_starts(text, "smtp:")) {
+		route->via = VIA_SMTP;
+		if (strlen(text) > 4 && !endpoint_valid(after))
+			return wrong(job, "names no server: \"smtp:HOST:PORT\"");
+	} else if (text_starts(text, "lmtp:")) {
+		route->via = VIA_LMTP;
+		if (after[0] == '\0')
+			return wrong(job, "names no socket: \"lmtp:PATH\"");
+	} else {
+		return wrong(job, "is not a way: \"neighbour:NAME\", \"smtp\", \"smtp:HOST:PORT\", \"maildir\" or "
+				  "\"lmtp:PATH\"");
+	}
+	free(route->target);
+	route->target = after[0] == '\0'	 ? NULL
+			: route->via == VIA_LMTP ? path_below(job->directory, after)
+						 : mem_string(after);
+	return true;
+}
+
+/* ---- values of lists ------------------------------------------------------------------------------ */
+
+static bool read_list(const struct job *job)
+{
+	return add(job, job->text);
+}
+
+bool pattern_valid(const char *text, enum config_pattern form)
+{
+	struct address a;
+	char *address;
+	bool valid;
+
+	if (form != PATTERN_DOMAIN && strcmp(text, "*") == 0)
+		return true;
+	if (form != PATTERN_DOMAIN && text_starts(text, "*."))
+		text += 2;
+	else if (form == PATTERN_ROUTE && strchr(text, '@') != NULL)
+		return address_parse(&a, view_text(text), NULL) == OUTCOME_DONE && a.kind == ADDRESS_MAILBOX;
+	/* A domain is what may stand behind "x@". */
+	address = mem_format("x@%s", text);
+	valid = address_parse(&a, view_text(address), NULL) == OUTCOME_DONE;
+	free(address);
+	return valid;
+}
+
+static bool read_domain(const struct job *job)
+{
+	char *lower;
+
+	if (!pattern_valid(job->text, PATTERN_DOMAIN))
+		return wrong(job, "is not a domain");
+	lower = mem_string(job->text);
+	text_lower_all(lower);
+	add(job, lower);
+	free(lower);
+	return true;
+}
+
+static bool read_pattern(const struct job *job)
+{
+	if (!pattern_valid(job->text, PATTERN_DOMAINS))
+		return wrong(job, "is not a pattern of domains: \"domain\", \"*.domain\" or \"*\"");
+	return add(job, job->text);
+}
+
+static bool read_target(const struct job *job)
+{
+	return address_good(job) && add(job, job->text);
+}
+
+static bool read_call(const struct job *job)
+{
+	const char *after = strchr(job->text, ':');
+
+	if (text_starts(job->text, "dir:") && after[1] != '\0') {
+		char *path = path_below(job->directory, after + 1);
+		char *call = mem_format("dir:%s", path);
+
+		add(job, call);
+		free(call);
+		free(path);
+		return true;
+	}
+	if (text_starts(job->text, "tcp:") && endpoint_valid(after + 1))
+		return add(job, job->text);
+	if (text_starts(job->text, "exec:") && after[1] != '\0' && after[1] != ' ')
+		return add(job, job->text);
+	return wrong(job, "cannot be called: \"dir:PATH\", \"tcp:HOST:PORT\" or \"exec:PROGRAM ARGUMENT ...\"");
+}
+
+static bool time_valid(struct view v)
+{
+	uint64_t hour;
+	uint64_t minute;
+
+	return v.length == 5 && v.bytes[2] == ':' && number_parse(view_of(v.bytes, 2), 23, &hour) &&
+	       number_parse(view_from(v, 3), 59, &minute);
+}
+
+static bool read_window(const struct job *job)
+{
+	struct view v = view_text(job->text);
+
+	if (v.length != 11 || v.bytes[5] != '-' || !time_valid(view_of(v.bytes, 5)) || !time_valid(view_from(v, 6)))
+		return wrong(job, "is not a window of time like 22:00-06:00");
+	return add(job, job->text);
+}
+
+/* ---- the options ---------------------------------------------------------------------------------- */
+
+#define TOP(field)	 offsetof(struct config, field)
+#define NEIGHBOUR(field) offsetof(struct config_neighbour, field)
+#define ROUTE(field)	 offsetof(struct config_route, field)
+
+static const struct config_option options[] = {
+    {SCOPE_TOP, "host", read_host, TOP(host), 0, 0},
+    {SCOPE_TOP, "domains", read_domain, TOP(domains), 0, 0},
+    {SCOPE_TOP, "postmaster", read_address, TOP(postmaster), 0, 0},
+    {SCOPE_TOP, "spool", read_path, TOP(spool), 0, 0},
+    {SCOPE_TOP, "keys", read_path, TOP(keys), 0, 0},
+    {SCOPE_TOP, "users", read_path, TOP(users), 0, 0},
+    {SCOPE_TOP, "expire", read_duration, TOP(expire), 1, DURATION_MAX},
+    {SCOPE_TOP, "warn", read_duration, TOP(warn), 0, DURATION_MAX},
+    {SCOPE_TOP, "retry-min", read_duration, TOP(retry_min), 1, DURATION_MAX},
+    {SCOPE_TOP, "retry-max", read_duration, TOP(retry_max), 1, LIMIT_RETRY},
+    {SCOPE_TOP, "max-size", read_size, TOP(max_size), 1, SIZE_MOST},
+    {SCOPE_TOP, "min-free", read_size, TOP(min_free), 0, SIZE_MOST},
+    {SCOPE_TOP, "reports", read_number, TOP(reports), 1, UINT32_MAX},
+    {SCOPE_TOP, "hops", read_number, TOP(hops), 1, LIMIT_HOPS},
+
+    {SCOPE_NEIGHBOUR, "key", read_plain, NEIGHBOUR(key), 0, 0},
+    {SCOPE_NEIGHBOUR, "call", read_call, NEIGHBOUR(call), 0, 0},
+    {SCOPE_NEIGHBOUR, "seal", read_boolean, NEIGHBOUR(seal), 0, 0},
+    {SCOPE_NEIGHBOUR, "relay", read_boolean, NEIGHBOUR(relay), 0, 0},
+    {SCOPE_NEIGHBOUR, "senders", read_pattern, NEIGHBOUR(senders), 0, 0},
+    {SCOPE_NEIGHBOUR, "max-size", read_size, NEIGHBOUR(max_size), 0, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "batch-size", read_size, NEIGHBOUR(batch_size), 1, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "resend", read_duration, NEIGHBOUR(resend), 1, DURATION_MAX},
+    {SCOPE_NEIGHBOUR, "outstanding", read_size, NEIGHBOUR(outstanding), 1, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "window", read_window, NEIGHBOUR(window), 0, 0},
+
+    {SCOPE_ROUTE, "via", read_via, 0, 0, 0},
+    {SCOPE_ROUTE, "expire", read_duration, ROUTE(expire), 1, DURATION_MAX},
+    {SCOPE_ROUTE, "warn", read_duration, ROUTE(warn), 0, DURATION_MAX},
+
+    {SCOPE_ALIAS, "to", read_target, offsetof(struct config_alias, targets), 0, 0},
+
+    {SCOPE_SMTPD, "listen", read_list, TOP(smtpd_listen), 0, 0},
+    {SCOPE_POP3D, "listen", read_list, TOP(pop3d_listen), 0, 0},
+};
+
+static bool option_is_list(const struct config_option *option)
+{
+	return option->read == read_list || option->read == read_domain || option->read == read_pattern ||
+	       option->read == read_target || option->read == read_call || option->read == read_window;
+}
+
+const struct config_option *option_at(enum config_scope scope, size_t i)
+{
+	for (size_t k = 0; k < sizeof options / sizeof options[0]; k++)
+		if (options[k].scope == scope && i-- == 0)
+			return &options[k];
+	return NULL;
+}
+
+const struct config_option *option_find(enum config_scope scope, const char *name)
+{
+	for (size_t k = 0; k < sizeof options / sizeof options[0]; k++)
+		if (options[k].scope == scope && strcmp(options[k].name, name) == 0)
+			return &options[k];
+	return NULL;
+}
+
+const char *option_name(const struct config_option *option)
+{
+	return option->name;
+}
+
+static const char *const scopes[] = {"the file", "neighbour", "route", "alias", "smtpd", "pop3d", "section"};
+
+const char *scope_name(enum config_scope scope)
+{
+	return scopes[scope];
+}
+
+enum config_scope scope_find(const char *name)
+{
+	for (enum config_scope scope = SCOPE_NEIGHBOUR; scope < SCOPE_UNKNOWN; scope++)
+		if (strcmp(scopes[scope], name) == 0)
+			return scope;
+	return strcmp(name, "neighbor") == 0 ? SCOPE_NEIGHBOUR : SCOPE_UNKNOWN;
+}
+
+const struct config_setting *section_setting(const struct config_section *section, const char *name)
+{
+	for (size_t i = 0; i < section->count; i++)
+		if (strcmp(section->settings[i].option->name, name) == 0)
+			return &section->settings[i];
+	return NULL;
+}
+
+static void value_apply(
+    struct config_source *s, const struct config_setting *setting, const struct config_value *value, void *place)
+{
+	struct buf sentence;
+	struct job job = {setting->option, s->directory, value->text, place, &sentence};
+
+	buf_init(&sentence, 2000);
+	if (value->text[0] == '\0')
+		buf_text(&sentence, "an empty text says nothing");
+	else if (text_has_control(view_text(value->text)) || !utf8_valid(view_text(value->text)))
+		buf_text(&sentence, "the text holds a control character or is not UTF-8");
+	else
+		setting->option->read(&job);
+	if (sentence.length > 0)
+		mistake_add(s, setting->file, value->line, "%s: %s", setting->option->name, buf_string(&sentence));
+	buf_release(&sentence);
+}
+
+void section_apply(struct config_source *s, const struct config_section *section, void *base)
+{
+	for (size_t i = 0; i < section->count; i++) {
+		const struct config_setting *setting = &section->settings[i];
+
+		if (setting->count > 1 && !option_is_list(setting->option)) {
+			mistake_add(s, setting->file, setting->line, "%s takes one value, not %zu",
+			    setting->option->name, setting->count);
+			continue;
+		}
+		for (size_t k = 0; k < setting->count; k++)
+			value_apply(s, setting, &setting->values[k], (char *)base + setting->option->offset);
+	}
+}

@@ -1,0 +1,46 @@
+/*
+ * The directories of one hop below queue/: the records that are ready, the buckets of those that are not due, the
+ * batches they were packed into.
+ *
+ * A bucket "due-N" holds what is due when the age passes N * 1024 s, so a pass looks at names of buckets instead of at
+ * what waits. A bucket further ahead than HOP_HORIZON cannot have been meant (the age file was lost) and counts as due.
+ */
+#ifndef QUEUE_HOP_H
+#define QUEUE_HOP_H
+
+#include "queue/queue.h"
+
+#define HOP_BUCKET  1024
+#define HOP_HORIZON (2 * LIMIT_RETRY)
+
+/* Opens queue/HOP, making it when missing. */
+enum outcome hop_open(const struct queue *q, const char *hop, struct dir *d, struct error *err);
+/* Opens what WITHIN says below it ("" is the hop itself), making it when missing. */
+enum outcome hop_open_within(
+    const struct queue *q, const char *hop, const char *within, struct dir *d, struct error *err);
+/* Names of all hops, and of the directories within one hop. */
+enum outcome hop_list(const struct queue *q, struct names *hops, struct error *err);
+enum outcome hop_parts(const struct dir *hop, struct names *parts, struct error *err);
+/* Is NAME a record or message, rather than a directory or a marker within a hop? */
+bool hop_is_record(const char *name);
+
+/* Takes the lock of a hop, waiting; or only if it is free. */
+enum outcome hop_lock(const struct queue *q, const char *hop, struct lock *lock, struct error *err);
+enum outcome hop_lock_try(const struct queue *q, const char *hop, struct lock *lock, struct error *err);
+
+/* The name of the bucket for what is due at age DUE. */
+void hop_bucket(uint64_t due, char out[static 32]);
+/* Moves what has become due from its buckets into the hop itself. The hop is locked by the caller. */
+enum outcome hop_wake(const struct dir *hop, uint64_t age, struct error *err);
+/* Moves the record NAME from FROM into the bucket for DUE. */
+enum outcome hop_defer(const struct dir *hop, const char *name, uint64_t due, struct error *err);
+
+/* Lets go of what queue_find keeps. */
+void queue_forget_places(struct queue *q);
+/* Reads a record; a damaged one is EX_DATAERR. */
+enum outcome hop_read(const struct dir *d, const char *name, struct entry *e, struct error *err);
+/* Moves an unreadable file to corrupt/ with a .why file, and logs it. */
+enum outcome queue_set_aside(
+    struct queue *q, const struct dir *d, const char *name, const char *why, struct error *err);
+
+#endif

@@ -1,0 +1,137 @@
+#include "queue/maildir.h"
+
+#include "lib/alloc.h"
+#include "lib/text.h"
+#include "queue/canonical.h"
+
+/* Addresses are far shorter; what a forged envelope holds must still fit a line (RFC 5322 2.1.1). */
+#define TRACE_TEXT 900
+
+/* A name that is not a path and not hidden; what a user may be called is judged by user_name_valid. */
+static bool name_is_safe(const char *name)
+{
+	return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+}
+
+enum outcome maildir_make(const struct dir *mail, const char *name, struct error *err)
+{
+	/* "new" comes last: it is what maildir_exists looks for, so a half-made Maildir is none yet. */
+	static const char *const parts[] = {"tmp", "cur", "new"};
+	struct dir box;
+	enum outcome outcome;
+
+	if (!name_is_safe(name))
+		return error_set(err, EX_DATAERR, "\"%s\" cannot be the name of a Maildir", name);
+	outcome = dir_make(&box, mail, name, 0700, err);
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0] && outcome == OUTCOME_DONE; i++) {
+		struct dir part;
+
+		outcome = dir_make(&part, &box, parts[i], 0700, err);
+		dir_close(&part);
+	}
+	dir_close(&box);
+	return outcome;
+}
+
+bool maildir_exists(const struct dir *mail, const char *name)
+{
+	struct dir box;
+	struct dir part = DIR_CLOSED;
+	bool found;
+
+	if (!name_is_safe(name))
+		return false;
+	found =
+	    dir_open(&box, mail, name, NULL) == OUTCOME_DONE && dir_open(&part, &box, "new", NULL) == OUTCOME_DONE;
+	dir_close(&part);
+	dir_close(&box);
+	return found;
+}
+
+/* The "with" name: RFC 3848 where there is one, plain words for the ways of our own. */
+static const char *protocol_name(uint8_t protocol)
+{
+	static const char *const names[] = {
+	    [HOP_LOCAL] = "local",
+	    [HOP_BATCH] = "batch",
+	    [HOP_SMTP] = "SMTP",
+	    [HOP_ESMTP] = "ESMTP",
+	    [HOP_ESMTPS] = "ESMTPS",
+	    [HOP_ESMTPSA] = "ESMTPSA",
+	    [HOP_ESMTPA] = "ESMTPA",
+	    [HOP_LMTP] = "LMTP",
+	    [HOP_POP3] = "POP3",
+	    [HOP_UUCP] = "UUCP",
+	    [HOP_REPORT] = "local (delivery report)",
+	    [HOP_EXPANDED] = "local (alias)",
+	};
+
+	return protocol < sizeof names / sizeof names[0] ? names[protocol] : "unknown";
+}
+
+void trace_received(const struct envelope *e, const char *for_address, struct buf *out)
+{
+	char id[LIMIT_ID];
+	char date[DATE_TEXT];
+
+	id_print(&e->id, id);
+	for (size_t i = e->hop_count; i-- > 0;) {
+		const struct hop *hop = &e->hops[i];
+
+		buf_text(out, "Received: ");
+		if (i > 0 && hop->protocol == HOP_BATCH)
+			buf_format(out, "from %s ", e->hops[i - 1].host);
+		buf_format(out, "by %s with %s\r\n\tid %s", hop->host, protocol_name(hop->protocol), id);
+		/* Further back the message may have had more recipients: only the last host can say. */
+		if (for_address != NULL && i == e->hop_count - 1) {
+			buf_text(out, "\r\n\tfor <");
+			text_visible(view_text(for_address), TRACE_TEXT, out);
+			buf_byte(out, '>');
+		}
+		date_rfc5322(hop->time, date);
+		buf_format(out, ";\r\n\t%s\r\n", date);
+	}
+}
+
+static void delivery_header(const struct envelope *e, const char *original, struct buf *out)
+{
+	buf_text(out, "Return-Path: <");
+	text_visible(view_text(e->sender == NULL ? "" : e->sender), TRACE_TEXT, out);
+	buf_text(out, ">\r\nDelivered-To: ");
+	text_visible(view_text(original), TRACE_TEXT, out);
+	buf_text(out, "\r\n");
+	trace_received(e, e->recipient_count == 1 ? original : NULL, out);
+}
+
+enum outcome maildir_write(
+    struct message *m, const char *original, struct sink *out, uint64_t *size, uint64_t *wire_size, struct error *err)
+{
+	struct unix_sink lf;
+	struct buf header;
+	uint64_t content = 0;
+	enum outcome outcome;
+
+	buf_init(&header, SIZE_MAX);
+	delivery_header(&m->envelope, original, &header);
+	unix_sink_init(&lf, out);
+	message_rewind(m);
+	outcome = sink_view(&lf.sink, view_buf(&header), err);
+	if (outcome == OUTCOME_DONE)
+		outcome = stream_copy(&m->content.source, &lf.sink, &content, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = unix_sink_finish(&lf, err);
+	*size = lf.written;
+	*wire_size = header.length + content;
+	buf_release(&header);
+	return outcome;
+}
+
+void maildir_name(const struct envelope *e, uint32_t index, int64_t arrived, const char *host, uint64_t size,
+    uint64_t wire_size, struct buf *out)
+{
+	char id[LIMIT_ID];
+
+	id_print(&e->id, id);
+	buf_format(out, "%lld.%s-%lu.%s,S=%llu,W=%llu", arrived > 0 ? (long long)arrived : 0LL, id,
+	    (unsigned long)index, host, (unsigned long long)size, (unsigned long long)wire_size);
+}

@@ -1,0 +1,98 @@
+/*
+ * Settling: the one way in which waiting recipients come to an end, or to another try, exactly once whatever crash
+ * comes between. A processor of a hop decides what became of each recipient; files that this makes (a mail for a
+ * Maildir, a report, an expanded message) are staged first; then the record is replaced by one that says so and
+ * lists the moves: that is the commit; then the staged files are moved to their places, and the record is removed or
+ * put off. A record found with moves in it is finished before anything else: a staged file that is still there has
+ * not been moved, one that is gone has.
+ *
+ *	settle_init(&s, q, config, age, "local", &hooks, &reports_left);       the hop is locked by the caller
+ *	for each NAME in the hop:
+ *		if (settle_open(&s, name, &item, &err) == done && item != NULL)
+ *			settle_recipient(item, i, ENTRY_DELIVERED, "2.1.5", NULL) ...
+ *			settle_close(&s, item, &err);
+ *	settle_run(&s, &err);           every SETTLE_GROUP items, and at the end
+ *	settle_release(&s);
+ */
+#ifndef QUEUE_SETTLE_H
+#define QUEUE_SETTLE_H
+
+#include "queue/config.h"
+#include "queue/hop.h"
+
+/* Items that share their waits for the disk. */
+#define SETTLE_GROUP 128
+/* And no more recipients than this together, for the memory. */
+#define SETTLE_RECIPIENTS 20000
+
+/*
+ * Whoever must hear of ends. `ended` is told when recipient PLACE of a record has ended and that is durable; after a
+ * group of these, `flush` makes what was told durable before the records go. Both may come again after a crash.
+ */
+struct settle_hooks {
+	void (*ended)(void *context, const struct envelope *envelope, const struct entry *entry, size_t place);
+	enum outcome (*flush)(void *context, struct error *err);
+	void *context;
+};
+
+struct settle_report {
+	struct id id;
+	const char *action;
+};
+
+struct settle_item {
+	char name[ENTRY_NAME]; /* of the record */
+	struct entry entry;
+	struct message message;
+	bool changed;
+	bool hold;	 /* goes to the operator instead of an end */
+	bool put_off;	 /* is due again later: some recipient still waits */
+	bool stuck;	 /* its record is committed, but a move or the removal failed */
+	uint64_t expire; /* seconds; set by the processor from the route, 0: never */
+	uint64_t warn;
+	unsigned staged;		 /* files staged so far */
+	struct settle_report reports[8]; /* one for each kind of action at most */
+	size_t report_count;
+};
+
+struct settle {
+	struct queue *queue;
+	const struct config *config;
+	const struct age *age;
+	const char *hop;
+	struct dir dir;
+	struct sync_set sync;
+	struct settle_item *items[SETTLE_GROUP];
+	size_t count;
+	size_t recipients; /* in them together */
+	const struct settle_hooks *hooks;
+	bool stay;		/* records that are put off stay where they are, instead of in a bucket */
+	uint64_t *reports_left; /* reports this pass may still make; a record that needs one waits when it is 0 */
+	struct error trouble;	/* the last failure that concerned one item only */
+};
+
+/* HOP may also name a directory within a hop ("neighbour-city/batch-7"). HOOKS may be null. */
+enum outcome settle_init(struct settle *s, struct queue *q, const struct config *config, const struct age *age,
+    const char *hop, const struct settle_hooks *hooks, uint64_t *reports_left, struct error *err);
+/*
+ * Opens a record and its message. *ITEM is null when there is nothing to decide: it was finished after a crash, its
+ * making is not finished, or it was damaged and set aside.
+ */
+enum outcome settle_open(struct settle *s, const char *name, struct settle_item **item, struct error *err);
+/* A file in stage/ that is to move to TARGET (a path below the spool) when the record commits. FD is taken over. */
+enum outcome settle_stage(struct settle *s, struct settle_item *item, const struct dir *from, const char *name,
+    int fd, const char *target, struct error *err);
+/* The verdict on recipient PLACE. ENTRY_WAITS: not now, for this reason. */
+void settle_recipient(
+    struct settle_item *item, size_t place, enum entry_end end, const char *status, const char *reason);
+/* Applies expiry and warning, makes the reports that are due, and gives the item to the next settle_run. */
+enum outcome settle_close(struct settle *s, struct settle_item *item, struct error *err);
+/* Drops an item without a change. */
+void settle_drop(struct settle_item *item);
+enum outcome settle_run(struct settle *s, struct error *err);
+void settle_release(struct settle *s);
+
+/* The age at which a record should be looked at again for its warning or expiry; UINT64_MAX when neither applies. */
+uint64_t settle_look(const struct entry *e, uint64_t expire, uint64_t warn);
+
+#endif

@@ -1,0 +1,360 @@
+#include "relay/pass.h"
+
+#include <inttypes.h>
+
+#include "lib/alloc.h"
+#include "lib/clock.h"
+#include "lib/text.h"
+#include "queue/dispatch.h"
+#include "relay/carrier.h"
+#include "relay/intake.h"
+#include "relay/outbox.h"
+
+/* Dispatching may bring reports and expanded messages, which are dispatched again; a chain longer than this goes on in
+ * the next pass. */
+#define PASS_ROUNDS 8
+
+static struct process pass_process(struct relay *r)
+{
+	return (struct process){&r->queue, &r->config, &r->age, &r->hooks, &r->reports_left};
+}
+
+/* Failures of one part stay with it: the pass goes on with the others. */
+static void contain(struct relay *r, const char *about, enum outcome outcome, struct error *err)
+{
+	if (outcome != OUTCOME_DONE)
+		relay_trouble(r, about, err);
+	*err = ERROR_NONE;
+}
+
+/* ---- neighbours ------------------------------------------------------------------------------------------ */
+
+static void open_neighbours(struct relay *r)
+{
+	for (size_t i = 0; i < r->config.neighbour_count; i++) {
+		struct error err = ERROR_NONE;
+		struct neighbour *n;
+		const char *name = r->config.neighbours[i].name;
+		enum outcome outcome = relay_neighbour(r, name, &n, &err);
+
+		if (outcome == OUTCOME_DONE && n != NULL)
+			outcome = outbox_recover(r, n, &err);
+		contain(r, name, outcome, &err);
+	}
+}
+
+/* What lies in one directory of a hop goes to queue/new, once what a crash left undone is finished. */
+static enum outcome empty_part(struct relay *r, const char *hop, const char *part, struct error *err)
+{
+	struct process p = pass_process(r);
+	char *path = mem_format("%s/%s", hop, part);
+	struct names names = {0};
+	struct settle s;
+	enum outcome outcome =
+	    settle_init(&s, &r->queue, &r->config, &r->age, path, &r->hooks, &r->reports_left, err);
+
+	s.stay = true;
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_names(&s.dir, &names, err);
+	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++) {
+		struct settle_item *item = NULL;
+
+		if (strcmp(names.items[i], "recall") == 0)
+			outcome = file_remove(&s.dir, names.items[i], err);
+		else if (hop_is_record(names.items[i]))
+			outcome = settle_open(&s, names.items[i], &item, err);
+		if (outcome == OUTCOME_DONE && item != NULL)
+			outcome = process_again(&p, &s.dir, names.items[i], err);
+		settle_drop(item);
+	}
+	names_release(&names);
+	settle_release(&s);
+	free(path);
+	return outcome;
+}
+
+/* Everything in a hop whose neighbour is gone from the configuration is routed again. */
+static enum outcome empty_hop(struct relay *r, const char *hop, struct error *err)
+{
+	struct names parts = {0};
+	struct dir top;
+	struct lock lock;
+	enum outcome outcome = hop_lock_try(&r->queue, hop, &lock, err);
+
+	if (outcome != OUTCOME_DONE)
+		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+	outcome = hop_open(&r->queue, hop, &top, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = hop_parts(&top, &parts, err);
+	names_add(&parts, ".");
+	for (size_t i = 0; i < parts.count && outcome == OUTCOME_DONE; i++) {
+		outcome = empty_part(r, hop, parts.items[i], err);
+		if (outcome == OUTCOME_DONE && strcmp(parts.items[i], ".") != 0)
+			outcome = dir_remove(&top, parts.items[i], err);
+	}
+	names_release(&parts);
+	dir_close(&top);
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_remove(&r->queue.queue, hop, err);
+	lock_release(&lock);
+	return outcome;
+}
+
+static enum outcome empty_lost_hops(struct relay *r, struct error *err)
+{
+	struct names hops;
+	enum outcome outcome = hop_list(&r->queue, &hops, err);
+
+	for (size_t i = 0; i < hops.count && outcome == OUTCOME_DONE; i++)
+		if (text_starts(hops.items[i], "neighbour-") &&
+		    config_neighbour(&r->config, hops.items[i] + strlen("neighbour-")) == NULL)
+			outcome = empty_hop(r, hops.items[i], err);
+	names_release(&hops);
+	return outcome;
+}
+
+/* ---- in -------------------------------------------------------------------------------------------------- */
+
+/* What the last attempt to reach a neighbour came to. News is told; the same again is not. */
+static void note_attempt(struct relay *r, struct neighbour *n, enum outcome outcome, const struct error *err)
+{
+	const char *text = outcome == OUTCOME_DONE ? "done" : err->text;
+
+	n->peer.tried = clock_now();
+	if (n->peer.result == NULL || strcmp(n->peer.result, text) != 0) {
+		if (outcome != OUTCOME_DONE)
+			relay_trouble(r, n->config->name, err);
+		free(n->peer.result);
+		n->peer.result = mem_string(text);
+		n->changed = true;
+	}
+}
+
+static void fetch_all(struct relay *r)
+{
+	struct strings seen = {0};
+
+	for (size_t i = 0; i < r->config.neighbour_count; i++) {
+		const struct config_neighbour *c = &r->config.neighbours[i];
+
+		for (size_t k = 0; k < c->call.count; k++) {
+			const char *path = carrier_path(c->call.items[k]);
+			struct error err = ERROR_NONE;
+			size_t taken;
+
+			/* One directory may serve several neighbours. What cannot be opened is told when sending. */
+			if (path == NULL || strings_contain(&seen, path))
+				continue;
+			strings_add(&seen, path);
+			if (carrier_fetch(r, path, &taken, &err) != OUTCOME_DONE && err.code != EX_NOINPUT)
+				relay_trouble(r, path, &err);
+		}
+	}
+	strings_release(&seen);
+}
+
+/* ---- the middle ------------------------------------------------------------------------------------------ */
+
+/* One step of a round: its failure is told and keeps no other step back. */
+static void step(
+    struct relay *r, const char *about, enum outcome (*process)(const struct process *p, struct error *err))
+{
+	struct process p = pass_process(r);
+	struct error err = ERROR_NONE;
+
+	contain(r, about, process(&p, &err), &err);
+}
+
+/* Routes and delivers until nothing new comes of it. *MOVED becomes true when anything was routed. */
+static void rounds(struct relay *r, bool *moved)
+{
+	struct process p = pass_process(r);
+	struct error err = ERROR_NONE;
+
+	for (size_t round = 0; round < PASS_ROUNDS; round++) {
+		size_t count;
+
+		contain(r, "new", dispatch_new(&r->queue, &r->config, &r->age, &count, &err), &err);
+		*moved |= count > 0;
+		step(r, "expand", process_expand);
+		step(r, "failed", process_failed);
+		step(r, "removed", process_removed);
+		step(r, "local", process_local);
+		/* What could not be routed now is not tried again in this pass. */
+		if (count == 0 || dir_empty(&r->queue.new))
+			break;
+	}
+	contain(r, "smtp",
+	    process_waiting(&p, "smtp", "no program that delivers by SMTP is running on this host", &err), &err);
+	contain(r, "lmtp",
+	    process_waiting(&p, "lmtp", "no program that delivers by LMTP is running on this host", &err), &err);
+}
+
+/* ---- out ------------------------------------------------------------------------------------------------- */
+
+static enum outcome pack_for(struct relay *r, struct neighbour *n, struct error *err)
+{
+	enum outcome outcome = outbox_expire(r, n, err);
+
+	return outcome == OUTCOME_DONE ? outbox_pack(r, n, err) : outcome;
+}
+
+static void pack_all(struct relay *r)
+{
+	for (size_t i = 0; i < r->config.neighbour_count; i++) {
+		struct neighbour *n = &r->neighbours[i];
+		struct error err = ERROR_NONE;
+
+		if (n->state == NEIGHBOUR_READY)
+			contain(r, n->config->name, pack_for(r, n, &err), &err);
+	}
+}
+
+/* Tries the addresses of a neighbour in their order until one works. */
+static void send_to(struct relay *r, struct neighbour *n)
+{
+	struct error err = ERROR_NONE;
+	enum outcome outcome = OUTCOME_DONE;
+	size_t tried = 0;
+
+	for (size_t i = 0; i < n->config->call.count; i++) {
+		const char *path = carrier_path(n->config->call.items[i]);
+		size_t sent;
+
+		if (path == NULL)
+			continue;
+		tried++;
+		err = ERROR_NONE;
+		outcome = carrier_send(r, n, path, CARRIER_DUE, &sent, &err);
+		if (outcome == OUTCOME_DONE)
+			break;
+	}
+	if (tried == 0)
+		outcome = error_set(&err, EX_UNAVAILABLE,
+		    "neighbour \"%s\" has no address that this program can reach (call = \"dir:…\")",
+		    n->config->name);
+	note_attempt(r, n, outcome, &err);
+	err = ERROR_NONE;
+	contain(r, n->config->name, neighbour_save(r, n, &err), &err);
+}
+
+/* ---- sweeping -------------------------------------------------------------------------------------------- */
+
+/* Is the staged file needed: does the record that it is named after still exist, or may it? */
+static bool stage_needed(struct relay *r, const char *staged)
+{
+	const char *dot = strrchr(staged, '.');
+	char *record = mem_copy(staged, dot == NULL ? 0 : (size_t)(dot - staged));
+	bool needed = file_exists(&r->queue.msg, record, NULL);
+
+	free(record);
+	return needed;
+}
+
+/* Files in stage/ whose record has ended were left by a crash before its commit. */
+static enum outcome sweep_stage(struct relay *r, struct error *err)
+{
+	struct names names;
+	enum outcome outcome = dir_names(&r->queue.stage, &names, err);
+
+	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++)
+		if (!stage_needed(r, names.items[i]))
+			outcome = file_remove(&r->queue.stage, names.items[i], err);
+	names_release(&names);
+	return outcome;
+}
+
+static void note_clock(struct relay *r)
+{
+	struct error err = ERROR_NONE;
+
+	if (!clock_plausible(r->age.wall)) {
+		char now[DATE_TEXT];
+
+		date_rfc3339(r->age.wall, now);
+		log_event(&r->queue.log, "-", "clock", "implausible", now);
+	}
+	contain(r, "age", age_keep(&r->queue.tmp, &r->queue.state, &r->age, &err), &err);
+}
+
+/* ---- the passes ------------------------------------------------------------------------------------------ */
+
+enum outcome pass_run(struct relay *r, struct error *err)
+{
+	enum outcome outcome;
+
+	note_clock(r);
+	open_neighbours(r);
+	contain(r, "intake", intake_recover(r, err), err);
+	fetch_all(r);
+	contain(r, "queue", empty_lost_hops(r, err), err);
+	for (size_t round = 0; round < PASS_ROUNDS; round++) {
+		bool moved = false;
+
+		rounds(r, &moved);
+		pack_all(r);
+		if (dir_empty(&r->queue.new) || (round > 0 && !moved))
+			break;
+	}
+	for (size_t i = 0; i < r->config.neighbour_count; i++)
+		if (r->neighbours[i].state == NEIGHBOUR_READY)
+			send_to(r, &r->neighbours[i]);
+	outcome = tmp_sweep(&r->queue.tmp, err);
+	return outcome == OUTCOME_DONE ? sweep_stage(r, err) : outcome;
+}
+
+enum outcome pass_import(struct relay *r, const char *path, struct error *err)
+{
+	size_t taken;
+	bool moved = false;
+	enum outcome outcome;
+
+	note_clock(r);
+	open_neighbours(r);
+	contain(r, "intake", intake_recover(r, err), err);
+	outcome = carrier_fetch(r, path, &taken, err);
+	if (outcome == OUTCOME_DONE)
+		rounds(r, &moved);
+	for (size_t i = 0; i < r->config.neighbour_count && outcome == OUTCOME_DONE; i++)
+		if (r->neighbours[i].state == NEIGHBOUR_READY)
+			outcome = neighbour_save(r, &r->neighbours[i], err);
+	if (outcome == OUTCOME_DONE && taken == 0)
+		return error_set(err, EX_NOINPUT, "%s holds no batch that %s could take (see `packetboat log`)", path,
+		    r->queue.host);
+	return outcome;
+}
+
+enum outcome pass_export(struct relay *r, const char *name, const char *path, struct error *err)
+{
+	struct neighbour *n;
+	size_t sent;
+	bool moved = false;
+	enum outcome outcome;
+
+	if (config_neighbour(&r->config, name) == NULL)
+		return error_set(err, EX_DATAERR, "there is no neighbour \"%s\" in the configuration", name);
+	note_clock(r);
+	outcome = relay_neighbour(r, name, &n, err);
+	if (outcome == OUTCOME_DONE && n == NULL && r->trouble.outcome != OUTCOME_DONE) {
+		*err = r->trouble; /* its key or its state cannot be used */
+		r->trouble = ERROR_NONE;
+		return err->outcome;
+	}
+	if (outcome == OUTCOME_DONE && n == NULL)
+		return error_set(err, EX_TEMPFAIL, "another process works on %s; try again", name);
+	if (outcome == OUTCOME_DONE)
+		outcome = outbox_recover(r, n, err);
+	if (outcome == OUTCOME_DONE) {
+		rounds(r, &moved);
+		outcome = pack_for(r, n, err);
+	}
+	if (outcome == OUTCOME_DONE)
+		outcome = carrier_send(r, n, path, CARRIER_FORCE, &sent, err);
+	struct error saving = ERROR_NONE;
+
+	if (neighbour_save(r, n, &saving) != OUTCOME_DONE && outcome == OUTCOME_DONE) {
+		*err = saving;
+		outcome = saving.outcome;
+	}
+	return outcome;
+}

@@ -1,0 +1,362 @@
+#include "relay/relay.h"
+
+#include "lib/alloc.h"
+#include "lib/text.h"
+#include "queue/hop.h"
+
+/* ---- names ----------------------------------------------------------------------------------------------- */
+
+void batch_file_name(uint32_t incarnation, uint64_t sequence, char out[static BATCH_FILE])
+{
+	char text[INCARNATION_TEXT];
+
+	incarnation_print(incarnation, text);
+	snprintf(out, BATCH_FILE, "%s.%llu.pb", text, (unsigned long long)sequence);
+}
+
+void batch_part_name(uint32_t incarnation, uint64_t sequence, char out[static BATCH_FILE])
+{
+	char text[INCARNATION_TEXT];
+
+	incarnation_print(incarnation, text);
+	snprintf(out, BATCH_FILE, "batch-%s-%llu", text, (unsigned long long)sequence);
+}
+
+/* "abcdefg", SEPARATOR, digits. */
+static bool numbered_parse(struct view text, char separator, uint32_t *incarnation, uint64_t *sequence)
+{
+	return text.length > INCARNATION_TEXT && text.bytes[INCARNATION_TEXT - 1] == (uint8_t)separator &&
+	       incarnation_parse(view_of(text.bytes, INCARNATION_TEXT - 1), incarnation) &&
+	       number_parse(view_from(text, INCARNATION_TEXT), UINT64_MAX, sequence);
+}
+
+bool batch_file_parse(const char *name, uint32_t *incarnation, uint64_t *sequence)
+{
+	return text_ends(name, ".pb") &&
+	       numbered_parse(view_of(name, strlen(name) - strlen(".pb")), '.', incarnation, sequence);
+}
+
+bool batch_part_parse(const char *name, uint32_t *incarnation, uint64_t *sequence)
+{
+	return text_starts(name, "batch-") &&
+	       numbered_parse(view_text(name + strlen("batch-")), '-', incarnation, sequence);
+}
+
+/* ---- notes ----------------------------------------------------------------------------------------------- */
+
+void relay_note(struct relay *r, const char *neighbour, const struct event_note *event)
+{
+	struct note *note;
+
+	r->notes.items = mem_grow(r->notes.items, r->notes.count, &r->notes.capacity, sizeof *note);
+	note = &r->notes.items[r->notes.count++];
+	note->event = *event;
+	snprintf(note->neighbour, sizeof note->neighbour, "%s", neighbour);
+}
+
+static int compare_notes(const void *a, const void *b)
+{
+	return strcmp(((const struct note *)a)->neighbour, ((const struct note *)b)->neighbour);
+}
+
+enum outcome relay_flush(struct relay *r, struct error *err)
+{
+	struct notes *notes = &r->notes;
+	struct event_note *events = mem_array(notes->count, sizeof *events);
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (notes->count > 1)
+		qsort(notes->items, notes->count, sizeof notes->items[0], compare_notes);
+	for (size_t i = 0; i < notes->count && outcome == OUTCOME_DONE;) {
+		size_t count = 0;
+		const char *name = notes->items[i].neighbour;
+
+		while (i + count < notes->count && strcmp(notes->items[i + count].neighbour, name) == 0) {
+			events[count] = notes->items[i + count].event;
+			count++;
+		}
+		outcome = events_note(&r->queue.state, &r->queue.lock, name, events, count, err);
+		i += count;
+	}
+	notes->count = 0;
+	free(events);
+	return outcome;
+}
+
+/* "5.1.1" as three numbers. */
+static void status_bytes(const char *text, uint8_t out[3])
+{
+	unsigned parts[3] = {0, 0, 0};
+
+	if (sscanf(text, "%3u.%3u.%3u", &parts[0], &parts[1], &parts[2]) != 3)
+		return;
+	for (size_t i = 0; i < 3; i++)
+		out[i] = (uint8_t)(parts[i] > 255 ? 255 : parts[i]);
+}
+
+static void hook_ended(void *context, const struct envelope *envelope, const struct entry *entry, size_t place)
+{
+	static const enum event_kind kinds[] = {
+	    [ENTRY_DELIVERED] = EVENT_DELIVERED,
+	    [ENTRY_FAILED] = EVENT_FAILED,
+	    [ENTRY_FORWARDED] = EVENT_FORWARDED,
+	    [ENTRY_RELAYED] = EVENT_DELIVERED,
+	    [ENTRY_EXPANDED] = EVENT_DELIVERED,
+	    [ENTRY_REMOVED] = EVENT_REMOVED,
+	    [ENTRY_REISSUED] = EVENT_FORWARDED,
+	};
+	const struct entry_recipient *from = &entry->recipients[place];
+	const struct recipient *asked = envelope_recipient(envelope, from->index);
+	struct event_note note = {.batch_incarnation = envelope->batch_incarnation,
+	    .batch_sequence = envelope->batch_sequence,
+	    .kind = kinds[from->end]};
+
+	if (envelope->neighbour == NULL || asked == NULL)
+		return;
+	note.ordinal = asked->ordinal;
+	if (note.kind == EVENT_FAILED)
+		status_bytes(from->status, note.status);
+	relay_note(context, envelope->neighbour, &note);
+}
+
+static enum outcome hook_flush(void *context, struct error *err)
+{
+	return relay_flush(context, err);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------- */
+
+static void complain(void *context, const char *sentence)
+{
+	*(bool *)context = true;
+	fprintf(stderr, "packetboat-relay: %s\n", sentence);
+}
+
+static enum outcome open_parts(struct relay *r, struct error *err)
+{
+	struct dir keys;
+	enum outcome outcome = queue_open(&r->queue, r->config.spool, r->config.host, err);
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	r->queue.min_free = r->config.min_free;
+	outcome = dir_open(&r->in, &r->queue.spool, "in", err);
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_open(&r->out, &r->queue.spool, "out", err);
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_open(&keys, NULL, r->config.keys, err);
+	if (outcome != OUTCOME_DONE) {
+		if (err->code == EX_NOINPUT) {
+			error_context(err, "this host has no keys (see `packetboat init`)");
+			err->code = EX_CONFIG;
+			err->outcome = outcome = outcome_of_exit(EX_CONFIG);
+		}
+		return outcome;
+	}
+	outcome = keys_load(&r->keys, &keys, r->config.host, err);
+	dir_close(&keys);
+	if (outcome == OUTCOME_DONE)
+		outcome = age_look(&r->queue.state, &r->age, err);
+	return outcome;
+}
+
+enum outcome relay_open(struct relay *r, const char *path, bool verbose, struct error *err)
+{
+	bool complained = false;
+	enum outcome outcome;
+
+	*r = (struct relay){.in = DIR_CLOSED, .out = DIR_CLOSED};
+	r->queue.log.fd = -1;
+	outcome = config_load(&r->config, path, complain, &complained, err);
+	if (outcome != OUTCOME_DONE) {
+		if (complained)
+			err->text[0] = '\0'; /* said already, with all the others */
+		return outcome;
+	}
+	outcome = open_parts(r, err);
+	if (outcome != OUTCOME_DONE) {
+		relay_close(r);
+		return outcome;
+	}
+	r->queue.log.echo = verbose;
+	r->reports_left = r->config.reports;
+	r->hooks = (struct settle_hooks){hook_ended, hook_flush, r};
+	r->neighbours = mem_array(r->config.neighbour_count, sizeof r->neighbours[0]);
+	return OUTCOME_DONE;
+}
+
+static void neighbour_close(struct neighbour *n)
+{
+	if (n->state != NEIGHBOUR_READY)
+		return;
+	peer_release(&n->peer);
+	dir_close(&n->in);
+	dir_close(&n->out);
+	dir_close(&n->hop);
+	lock_release(&n->lock);
+	n->state = NEIGHBOUR_UNOPENED;
+}
+
+void relay_close(struct relay *r)
+{
+	for (size_t i = 0; r->neighbours != NULL && i < r->config.neighbour_count; i++)
+		neighbour_close(&r->neighbours[i]);
+	free(r->neighbours);
+	free(r->notes.items);
+	dir_close(&r->in);
+	dir_close(&r->out);
+	keys_release(&r->keys);
+	if (r->queue.spool.path != NULL)
+		queue_close(&r->queue);
+	config_release(&r->config);
+	*r = (struct relay){.in = DIR_CLOSED, .out = DIR_CLOSED};
+}
+
+void relay_trouble(struct relay *r, const char *about, const struct error *err)
+{
+	log_event(&r->queue.log, about, "trouble", "reason", err->text);
+	if (r->trouble.outcome == OUTCOME_DONE) {
+		r->trouble = *err;
+		if (r->trouble.outcome == OUTCOME_DONE)
+			r->trouble.outcome = OUTCOME_LATER;
+	}
+}
+
+/* ---- neighbours ------------------------------------------------------------------------------------------ */
+
+/*
+ * The state of the exchange is damaged: it goes to corrupt/. Without it the numbers used are not known, so this host
+ * begins a new incarnation; the neighbour then takes nothing new for old.
+ */
+static enum outcome peer_begin_anew(struct relay *r, struct neighbour *n, struct error *err)
+{
+	const char *name = n->config->name;
+	struct error why = *err;
+	struct dir state;
+	enum outcome outcome = dir_open(&state, &r->queue.state, name, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = queue_set_aside(&r->queue, &state, "peer", why.text, err);
+	dir_close(&state);
+	if (outcome == OUTCOME_DONE)
+		outcome = relay_renew(r, RENEW_BATCHES, "the state of an exchange was damaged", err);
+	peer_release(&n->peer);
+	return outcome == OUTCOME_DONE ? peer_load(&n->peer, &r->queue.state, name, r->queue.incarnation, err)
+				       : outcome;
+}
+
+static enum outcome neighbour_load(struct relay *r, struct neighbour *n, struct error *err)
+{
+	const char *name = n->config->name;
+	enum outcome outcome = key_line_parse(n->config->key, &n->keys, err);
+
+	if (outcome == OUTCOME_DONE && strcmp(n->keys.host, name) != 0)
+		outcome = error_set(err, EX_CONFIG, "the key is of a host named \"%s\"", n->keys.host);
+	if (outcome != OUTCOME_DONE) {
+		error_context(err, "%s: neighbour \"%s\"", n->config->where, name);
+		err->code = EX_CONFIG;
+		return err->outcome = outcome_of_exit(EX_CONFIG);
+	}
+	outcome = peer_load(&n->peer, &r->queue.state, name, r->queue.incarnation, err);
+	if (outcome == OUTCOME_NEVER)
+		outcome = peer_begin_anew(r, n, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_make(&n->in, &r->in, name, 0700, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_make(&n->out, &r->out, name, 0700, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = hop_open(&r->queue, n->hop_name, &n->hop, err);
+	return outcome;
+}
+
+static enum outcome neighbour_open(
+    struct relay *r, struct neighbour *n, const struct config_neighbour *config, struct error *err)
+{
+	struct error why = ERROR_NONE;
+	enum outcome outcome;
+
+	*n = (struct neighbour){
+	    .config = config, .in = DIR_CLOSED, .out = DIR_CLOSED, .hop = DIR_CLOSED, .lock = LOCK_NONE};
+	snprintf(n->hop_name, sizeof n->hop_name, "neighbour-%s", config->name);
+	outcome = hop_lock_try(&r->queue, n->hop_name, &n->lock, &why);
+	if (outcome != OUTCOME_DONE) {
+		n->state = NEIGHBOUR_BUSY;
+		if (why.code == EX_TEMPFAIL)
+			return OUTCOME_DONE; /* another pass is at it */
+		*err = why;
+		return outcome;
+	}
+	outcome = neighbour_load(r, n, &why);
+	n->state = NEIGHBOUR_READY;
+	if (outcome != OUTCOME_DONE) {
+		relay_trouble(r, config->name, &why);
+		neighbour_close(n);
+		n->state = NEIGHBOUR_BROKEN;
+	}
+	return OUTCOME_DONE;
+}
+
+enum outcome relay_neighbour(struct relay *r, const char *name, struct neighbour **n, struct error *err)
+{
+	const struct config_neighbour *config = config_neighbour(&r->config, name);
+	enum outcome outcome = OUTCOME_DONE;
+	struct neighbour *found;
+
+	*n = NULL;
+	if (config == NULL)
+		return OUTCOME_DONE;
+	found = &r->neighbours[config - r->config.neighbours];
+	if (found->state == NEIGHBOUR_UNOPENED)
+		outcome = neighbour_open(r, found, config, err);
+	if (outcome == OUTCOME_DONE && found->state == NEIGHBOUR_READY)
+		*n = found;
+	return outcome;
+}
+
+enum outcome neighbour_save(struct relay *r, struct neighbour *n, struct error *err)
+{
+	enum outcome outcome;
+
+	if (!n->changed)
+		return OUTCOME_DONE;
+	outcome = peer_save(&n->peer, &r->queue.tmp, &r->queue.state, err);
+	if (outcome == OUTCOME_DONE)
+		n->changed = false;
+	return outcome;
+}
+
+enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, struct error *err)
+{
+	/* Ids given out since the old copy came back may have been given out before. */
+	enum outcome outcome = what == RENEW_ALL ? process_doubt(&r->queue, err) : OUTCOME_DONE;
+
+	if (outcome == OUTCOME_DONE)
+		outcome = queue_renew(&r->queue, why, err);
+
+	for (size_t i = 0; i < r->config.neighbour_count && outcome == OUTCOME_DONE; i++) {
+		struct neighbour *n = &r->neighbours[i];
+		char name[LIMIT_HOST_NAME + 1];
+
+		if (n->state != NEIGHBOUR_READY)
+			continue;
+		outcome = neighbour_save(r, n, err);
+		snprintf(name, sizeof name, "%s", n->peer.name);
+		peer_release(&n->peer);
+		if (outcome == OUTCOME_DONE)
+			outcome = peer_load(&n->peer, &r->queue.state, name, r->queue.incarnation, err);
+		if (outcome != OUTCOME_DONE)
+			n->state = NEIGHBOUR_BROKEN;
+		n->changed = outcome == OUTCOME_DONE;
+	}
+	return outcome;
+}
+
+const struct public_keys *relay_lookup(void *context, const char *name)
+{
+	struct relay *r = context;
+	struct neighbour *n;
+
+	if (relay_neighbour(r, name, &n, NULL) != OUTCOME_DONE || n == NULL)
+		return NULL;
+	return &n->keys;
+}

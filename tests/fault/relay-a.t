@@ -1,0 +1,12 @@
+# Relay passes at A that are killed, or run out of disk, at every change they make to the file system.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Hosts;
+use Sweep;
+use Test::More;
+
+Sweep::relay('a', 'kill:%d');
+Sweep::relay('a', 'fail:%d:28');
+done_testing;

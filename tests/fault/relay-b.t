@@ -1,0 +1,12 @@
+# Relay passes at B that are killed, or run out of disk, at every change they make to the file system.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Hosts;
+use Sweep;
+use Test::More;
+
+Sweep::relay('b', 'kill:%d');
+Sweep::relay('b', 'fail:%d:28');
+done_testing;

@@ -1,0 +1,129 @@
+#include "queue/age.h"
+
+#include "tests/unit/scratch.h"
+
+#include <fcntl.h>
+
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+#define YEAR	     (INT64_C(31556952))
+
+static void shift_clock(int64_t seconds)
+{
+	char *text = mem_format("%lld", (long long)seconds);
+
+	cr_assert_eq(setenv("PACKETBOAT_CLOCK_OFFSET", text, 1), 0);
+	free(text);
+}
+
+static struct age look(const struct dir *d)
+{
+	struct age age;
+	struct error err = ERROR_NONE;
+
+	cr_assert_eq(age_look(d, &age, &err), OUTCOME_DONE, "%s", err.text);
+	return age;
+}
+
+static struct age look_and_keep(const struct dir *d)
+{
+	struct age age = look(d);
+	struct error err = ERROR_NONE;
+
+	cr_assert_eq(age_keep(d, d, &age, &err), OUTCOME_DONE, "%s", err.text);
+	return age;
+}
+
+/* A second or two may pass while the test runs. */
+#define NEAR(a, b) ((a) >= (b) && (a) <= (b) + 60)
+
+Test(age, follows_the_wall_clock_by_a_day_at_most)
+{
+	static const struct {
+		int64_t offset; /* absolute */
+		uint64_t gain;
+		bool jump;
+	} cases[] = {
+	    {0, 0, false}, {3600, 3600, false}, {3600 + 2 * 86400, AGE_STEP, false}, /* switched off for two days */
+	    {3600 + 2 * 86400 + 12 * YEAR, AGE_STEP, true},			     /* 2038 */
+	    {-46 * YEAR, 0, true},						     /* 1980 */
+	    {-46 * YEAR + 600, 600, false}, {0, AGE_STEP, true},		     /* set right */
+	    {-30, 0, false},							     /* drift */
+	};
+	struct dir d = scratch_open();
+	uint64_t expected = AGE_STEP;
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct age age;
+		int64_t before = look(&d).jumped_at;
+
+		shift_clock(cases[i].offset);
+		age = look_and_keep(&d);
+		expected += cases[i].gain;
+		cr_expect(NEAR(age.now, expected), "case %zu: %llu, not %llu", i, (unsigned long long)age.now,
+		    (unsigned long long)expected);
+		cr_expect_eq(age.jumped_at != before, cases[i].jump, "case %zu", i);
+	}
+	scratch_close(&d);
+}
+
+Test(age, never_goes_back)
+{
+	struct dir d = scratch_open();
+	uint64_t last = 0;
+
+	for (int64_t i = 0; i < 40; i++) {
+		struct age age;
+
+		shift_clock((i * 7919 % 13 - 6) * 40000);
+		age = look_and_keep(&d);
+		cr_expect_geq(age.now, last);
+		last = age.now;
+	}
+	scratch_close(&d);
+}
+
+Test(age, is_kept_when_it_moved_a_minute)
+{
+	struct dir d = scratch_open();
+	struct stat first;
+	struct stat second;
+
+	look_and_keep(&d);
+	cr_assert_eq(fstatat(d.fd, "age", &first, 0), 0);
+	look_and_keep(&d);
+	cr_assert_eq(fstatat(d.fd, "age", &second, 0), 0);
+	cr_expect_eq(first.st_ino, second.st_ino, "not written anew");
+	shift_clock(61);
+	look_and_keep(&d);
+	cr_assert_eq(fstatat(d.fd, "age", &second, 0), 0);
+	cr_expect_neq(first.st_ino, second.st_ino);
+	scratch_close(&d);
+}
+
+Test(age, a_damaged_file_is_as_good_as_none)
+{
+	struct dir d = scratch_open();
+	struct buf text;
+	struct error err = ERROR_NONE;
+
+	shift_clock(0);
+	look_and_keep(&d);
+	shift_clock(80000);
+	look_and_keep(&d);
+	buf_init(&text, 4096);
+	cr_assert_eq(file_read(&d, "age", &text, &err), OUTCOME_DONE);
+	for (size_t i = 0; i < text.length; i++) {
+		text.bytes[i] ^= 0x80;
+		cr_assert_eq(file_replace(&d, &d, "age", view_buf(&text), &err), OUTCOME_DONE);
+		cr_expect(NEAR(look(&d).now, AGE_STEP), "octet %zu: nothing grows old by damage", i);
+		text.bytes[i] ^= 0x80;
+		cr_assert_eq(file_replace(&d, &d, "age", view_of(text.bytes, i), &err), OUTCOME_DONE);
+		cr_expect(NEAR(look(&d).now, AGE_STEP), "cut to %zu", i);
+	}
+	while (text.length < 2000)
+		buf_byte(&text, 'x');
+	cr_assert_eq(file_replace(&d, &d, "age", view_buf(&text), &err), OUTCOME_DONE);
+	cr_expect(NEAR(look(&d).now, AGE_STEP), "too long");
+	buf_release(&text);
+	scratch_close(&d);
+}

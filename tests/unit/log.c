@@ -1,0 +1,165 @@
+#include "tests/unit/scratch.h"
+
+#include "lib/lock.h"
+#include "lib/log.h"
+
+static char *read_log(const struct dir *d)
+{
+	struct error err = ERROR_NONE;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	cr_assert_eq(file_read(d, "log", &b, &err), OUTCOME_DONE, "%s", err.text);
+	return buf_detach(&b);
+}
+
+Test(log, a_line)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct log_line line;
+	struct log log = {.fd = -1};
+	char *text;
+
+	setenv("PACKETBOAT_CLOCK_OFFSET", "-100000000000", 1);
+	cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+	log_begin(&line, &log, "village.aaaaaaa.12", "accepted");
+	log_text(&line, "sender", "a@b");
+	log_text(&line, "none", NULL);
+	log_number(&line, "size", UINT64_MAX);
+	log_end(&line);
+	log_event(&log, "-", "start", "version", "1");
+	log_event(&log, "-", "stop", "reason", NULL);
+	text = read_log(&d);
+	/* With the clock before our era the date is at its end of the scale, and the line is still a line. */
+	cr_assert_str_eq(text,
+	    "village.aaaaaaa.12 accepted at=0001-01-01T00:00:00Z sender=a@b size=18446744073709551615\n"
+	    "- start at=0001-01-01T00:00:00Z version=1\n"
+	    "- stop at=0001-01-01T00:00:00Z\n");
+	free(text);
+	log_close(&log);
+	cr_assert_eq(log.fd, -1);
+	log_close(&log);
+	scratch_close(&d);
+}
+
+Test(log, quoting)
+{
+	static const struct {
+		const char *value;
+		const char *written;
+	} rows[] = {
+	    {"plain", "plain"},
+	    {"a@b.example,<x>;'()", "a@b.example,<x>;'()"},
+	    {"h\xc3\xa9", "h\xc3\xa9"},
+	    {"", "\"\""},
+	    {"two words", "\"two words\""},
+	    {"a=b", "\"a=b\""},
+	    {"say \"hi\"", "\"say \\\"hi\\\"\""},
+	    {"back\\slash", "\"back\\\\slash\""},
+	    {"line\nforged.aaaaaaa.1 delivered", "\"line\\x0aforged.aaaaaaa.1 delivered\""},
+	    {"\r\t\x1b[1m\x7f\x01", "\"\\x0d\\x09\\x1b[1m\\x7f\\x01\""},
+	};
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct log log = {.fd = -1};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		char *text;
+		char *expected = mem_format(" k=%s\n", rows[i].written);
+
+		cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+		log_event(&log, "-", "e", "k", rows[i].value);
+		log_close(&log);
+		text = read_log(&d);
+		cr_assert_not_null(strstr(text, " k="));
+		cr_assert_str_eq(strstr(text, " k="), expected);
+		cr_assert_eq(strchr(text, '\n'), text + strlen(text) - 1, "one line");
+		free(text);
+		free(expected);
+		cr_assert_eq(file_remove(&d, "log", &err), OUTCOME_DONE);
+	}
+	scratch_close(&d);
+}
+
+Test(log, long_lines_are_cut_visibly)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	char large[9000];
+
+	memset(large, 'x', sizeof large - 1);
+	large[sizeof large - 1] = '\0';
+	for (int spaced = 0; spaced < 2; spaced++) {
+		struct log log = {.fd = -1};
+		struct log_line line;
+		char *text;
+
+		large[0] = spaced ? ' ' : 'x';
+		cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+		log_begin(&line, &log, "-", "e");
+		log_text(&line, "k", large);
+		log_number(&line, "after", 5);
+		log_end(&line);
+		log_close(&log);
+		text = read_log(&d);
+		cr_assert_lt(strlen(text), 4100);
+		cr_assert_eq(strchr(text, '\n'), text + strlen(text) - 1);
+		cr_assert_str_eq(text + strlen(text) - 7, " [...]\n");
+		cr_assert_null(strstr(text, "after"));
+		free(text);
+		cr_assert_eq(file_remove(&d, "log", &err), OUTCOME_DONE);
+	}
+	scratch_close(&d);
+}
+
+/* A line as long as the limit, to the octet. */
+Test(log, around_the_limit)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+
+	for (size_t length = 3900; length < 4010; length++) {
+		char *value = mem_alloc(length + 1);
+		struct log log = {.fd = -1};
+		char *text;
+
+		memset(value, 'x', length);
+		cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+		log_event(&log, "-", "e", "k", value);
+		log_close(&log);
+		text = read_log(&d);
+		cr_assert_eq(text[strlen(text) - 1], '\n', "length %zu", length);
+		cr_assert((strstr(text, value) != NULL) != (strstr(text, " [...]\n") != NULL), "length %zu", length);
+		cr_assert_eq(file_remove(&d, "log", &err), OUTCOME_DONE);
+		free(text);
+		free(value);
+	}
+	scratch_close(&d);
+}
+
+Test(log, without_a_log_nothing_is_done)
+{
+	struct log log = {.fd = -1};
+	struct log_line line;
+
+	log_begin(&line, NULL, "-", "e");
+	log_text(&line, "k", "v");
+	log_number(&line, "n", 1);
+	log_end(&line);
+	log_event(NULL, "-", "e", "k", "v");
+	log_event(&log, "-", "e", "k", "v");
+}
+
+Test(log, one_that_cannot_be_opened_is_told)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct log log = {.fd = 5};
+
+	cr_assert_eq(mkdirat(d.fd, "log", 0700), 0);
+	cr_assert_neq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+	cr_assert_eq(log.fd, -1);
+	cr_assert_neq(err.text[0], '\0');
+	scratch_close(&d);
+}

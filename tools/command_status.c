@@ -1,0 +1,295 @@
+/*
+ * `packetboat status`: what waits for whom. It costs by the number of batches and of records that are not in one, by
+ * their names alone: no record in a batch is opened.
+ */
+#include <fcntl.h>
+
+#include "lib/alloc.h"
+#include "lib/clock.h"
+#include "lib/text.h"
+#include "queue/hop.h"
+#include "tools/command.h"
+#include "tools/health.h"
+
+/* What lies in one hop outside of batches. */
+struct pile {
+	uint64_t records;
+	uint64_t octets; /* on the disk */
+	int64_t oldest;	 /* wall clock of its arrival, 0: none */
+};
+
+struct line {
+	const char *name;
+	struct pile pile;
+	struct peer peer;
+	bool peer_known;
+	uint64_t packed; /* messages in batches */
+	uint64_t packed_octets;
+	int64_t last_sent;
+};
+
+/* ---- counting -------------------------------------------------------------------------------------------- */
+
+static void oldest_of(struct pile *p, const struct dir *d, const char *name)
+{
+	struct entry e;
+
+	if (hop_read(d, name, &e, NULL) == OUTCOME_DONE && (p->oldest == 0 || e.arrived < p->oldest))
+		p->oldest = e.arrived;
+	entry_release(&e);
+}
+
+static void oldest_file(struct pile *p, const struct dir *d, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(d->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (p->oldest == 0 || st.st_mtime < p->oldest))
+		p->oldest = st.st_mtime;
+}
+
+/* Of records from one origin the lowest sequence is the oldest: only that one is opened. */
+static void count_records(const struct queue *q, const struct dir *d, struct pile *p)
+{
+	struct names names;
+	struct id lowest = {.sequence = 0};
+	const char *candidate = NULL;
+
+	if (dir_names(d, &names, NULL) != OUTCOME_DONE)
+		return;
+	for (size_t i = 0; i < names.count; i++) {
+		uint64_t size = 0;
+		struct id id;
+		uint32_t first;
+
+		if (!hop_is_record(names.items[i]))
+			continue;
+		p->records++;
+		/* What is not routed yet is the message itself. */
+		if (file_exists(&q->msg, names.items[i], &size) || file_exists(d, names.items[i], &size))
+			p->octets += size;
+		if (!entry_name_parse(names.items[i], &id, &first)) {
+			oldest_file(p, d, names.items[i]);
+			continue;
+		}
+		bool same = strcmp(id.host, lowest.host) == 0 && id.incarnation == lowest.incarnation;
+
+		if (candidate != NULL && !same)
+			oldest_of(p, d, candidate);
+		if (candidate == NULL || !same || id.sequence < lowest.sequence) {
+			candidate = names.items[i];
+			lowest = id;
+		}
+	}
+	if (candidate != NULL)
+		oldest_of(p, d, candidate);
+	names_release(&names);
+}
+
+/* What is ready, and what is not due; batches only for hops that have no neighbour's state to ask. */
+static void count_hop(const struct queue *q, const char *hop, struct pile *p)
+{
+	struct names parts = {0};
+	struct dir top;
+
+	*p = (struct pile){0};
+	if (dir_open(&top, &q->queue, hop, NULL) != OUTCOME_DONE)
+		return;
+	count_records(q, &top, p);
+	if (hop_parts(&top, &parts, NULL) == OUTCOME_DONE)
+		for (size_t i = 0; i < parts.count; i++) {
+			struct dir d;
+
+			if (text_starts(parts.items[i], "batch-"))
+				continue;
+			if (dir_open(&d, &top, parts.items[i], NULL) == OUTCOME_DONE)
+				count_records(q, &d, p);
+			dir_close(&d);
+		}
+	names_release(&parts);
+	dir_close(&top);
+}
+
+static void line_fill(struct tool *t, const char *name, struct line *l, struct error *err)
+{
+	char *hop = mem_format("neighbour-%s", name);
+
+	*l = (struct line){.name = name};
+	count_hop(&t->queue, hop, &l->pile);
+	free(hop);
+	l->peer_known = peer_look(&t->queue, name, &l->peer, err) == OUTCOME_DONE;
+	if (!l->peer_known) {
+		tool_say_error(t, err);
+		return;
+	}
+	for (size_t i = 0; i < l->peer.out_count; i++) {
+		const struct peer_batch *b = &l->peer.out[i];
+
+		l->packed += b->messages;
+		l->packed_octets += b->size;
+		if (b->sent > l->last_sent)
+			l->last_sent = b->sent;
+		if (l->pile.oldest == 0 || (b->packed != 0 && b->packed < l->pile.oldest))
+			l->pile.oldest = b->packed;
+	}
+}
+
+/* ---- one neighbour --------------------------------------------------------------------------------------- */
+
+static void ago(const char *what, int64_t when)
+{
+	char span[24];
+
+	if (when == 0) {
+		printf("; %s never", what);
+		return;
+	}
+	print_span(clock_now() - when, span);
+	printf("; %s %s ago", what, span);
+}
+
+static void line_print(const struct line *l)
+{
+	char octets[24];
+	char span[24];
+	char *apart = clock_apart_text(l->peer.clock_apart);
+
+	size_print(l->pile.octets + l->packed_octets, octets);
+	printf("%-16s %llu waiting", l->name, (unsigned long long)(l->pile.records + l->packed));
+	if (l->pile.records + l->packed > 0)
+		printf(", %s", octets);
+	if (l->pile.oldest != 0) {
+		print_span(clock_now() - l->pile.oldest, span);
+		printf(", oldest %s", span);
+	}
+	if (l->peer.out_count > 0) {
+		printf("; %zu batch%s unacknowledged", l->peer.out_count, l->peer.out_count == 1 ? "" : "es");
+		ago("last sent", l->last_sent);
+	}
+	ago("heard", l->peer.contact);
+	ago("tried", l->peer.tried);
+	if (l->peer.result != NULL) {
+		fputs(": ", stdout);
+		print_visible(l->peer.result);
+	}
+	if (apart != NULL)
+		printf("; its clock is %s", apart);
+	putchar('\n');
+	free(apart);
+}
+
+static void line_json(const struct line *l)
+{
+	json_t *object = json_object();
+
+	json_text(object, "kind", "neighbour");
+	json_text(object, "name", l->name);
+	json_number(object, "waiting", l->pile.records + l->packed);
+	json_number(object, "octets", l->pile.octets + l->packed_octets);
+	json_number(object, "ready", l->pile.records);
+	json_number(object, "packed", l->packed);
+	json_number(object, "batches", l->peer.out_count);
+	json_time(object, "oldest", l->pile.oldest);
+	json_time(object, "last_sent", l->last_sent);
+	json_time(object, "heard", l->peer.contact);
+	json_time(object, "tried", l->peer.tried);
+	json_text(object, "result", l->peer.result);
+	json_object_set_new(object, "clock_apart", json_integer(l->peer.clock_apart));
+	print_json(object);
+}
+
+static void show_neighbours(struct tool *t)
+{
+	for (size_t i = 0; i < t->config.neighbour_count; i++) {
+		struct line l;
+		struct error err = ERROR_NONE;
+
+		line_fill(t, t->config.neighbours[i].name, &l, &err);
+		if (t->json)
+			line_json(&l);
+		else
+			line_print(&l);
+		peer_release(&l.peer);
+	}
+}
+
+/* ---- the rest -------------------------------------------------------------------------------------------- */
+
+static void show_pile(const struct tool *t, const char *hop, const struct pile *p)
+{
+	json_t *object;
+	char octets[24];
+	char span[24];
+
+	if (p->records == 0)
+		return;
+	if (t->json) {
+		object = json_object();
+		json_text(object, "kind", "hop");
+		json_text(object, "name", hop);
+		json_number(object, "waiting", p->records);
+		json_number(object, "octets", p->octets);
+		json_time(object, "oldest", p->oldest);
+		print_json(object);
+		return;
+	}
+	size_print(p->octets, octets);
+	printf("%-16s %llu waiting, %s", hop, (unsigned long long)p->records, octets);
+	if (p->oldest != 0) {
+		print_span(clock_now() - p->oldest, span);
+		printf(", oldest %s", span);
+	}
+	putchar('\n');
+}
+
+/* Hops of this host itself, and those of neighbours that are gone from the configuration. */
+static enum outcome show_hops(struct tool *t, struct error *err)
+{
+	struct names hops;
+	enum outcome outcome = hop_list(&t->queue, &hops, err);
+
+	for (size_t i = 0; outcome == OUTCOME_DONE && i < hops.count; i++) {
+		const char *neighbour = hop_neighbour(hops.items[i]);
+		struct pile pile;
+
+		if (neighbour != NULL && config_neighbour(&t->config, neighbour) != NULL)
+			continue;
+		count_hop(&t->queue, hops.items[i], &pile);
+		show_pile(t, hops.items[i], &pile);
+	}
+	names_release(&hops);
+	return outcome;
+}
+
+static void show_finding(void *context, enum health_level level, const char *sentence)
+{
+	const struct tool *t = context;
+	json_t *object;
+
+	(void)level;
+	if (!t->json) {
+		print_visible(sentence);
+		putchar('\n');
+		return;
+	}
+	object = json_object();
+	json_text(object, "kind", "notice");
+	json_text(object, "text", sentence);
+	print_json(object);
+}
+
+enum outcome command_status(struct tool *t, struct error *err)
+{
+	const struct tool_option options[] = {{"json", OPTION_FLAG, &t->json}};
+	enum outcome outcome = tool_options(t, options, 1, 0, 0, "", err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = tool_queue(t, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	show_neighbours(t);
+	outcome = show_hops(t, err);
+	health_corrupt(&t->queue, show_finding, t);
+	health_clock(&t->age, show_finding, t);
+	health_space(&t->queue, show_finding, t);
+	return outcome;
+}

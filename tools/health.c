@@ -1,0 +1,113 @@
+#include "tools/health.h"
+
+#include "lib/alloc.h"
+#include "lib/clock.h"
+#include "lib/text.h"
+
+/* A jump is news for a week. */
+#define JUMP_NEWS 604800
+/* Clocks that are nearer than this need no words. */
+#define CLOCK_APART 3600
+/* Fewer than this many inodes left are a reason to look. */
+#define INODES_FEW 1000
+
+static void tell_format(health_tell *tell, void *context, enum health_level level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void tell_format(health_tell *tell, void *context, enum health_level level, const char *format, ...)
+{
+	char text[400];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	tell(context, level, text);
+}
+
+void health_clock(const struct age *age, health_tell *tell, void *context)
+{
+	char now[DATE_TEXT];
+	char span[24];
+	int64_t since = age->wall - age->jumped_at;
+
+	if (!clock_plausible(age->wall)) {
+		date_rfc3339(age->wall, now);
+		tell_format(tell, context, HEALTH_WARNING,
+		    "the clock of this host cannot be right: it says %s (mail flows all the same, and expires by its "
+		    "age here)",
+		    now);
+	}
+	if (age->jumped != 0 && since >= 0 && since < JUMP_NEWS) {
+		duration_print((uint64_t)(age->jumped < 0 ? -age->jumped : age->jumped), span);
+		date_rfc3339(age->jumped_at, now);
+		tell_format(tell, context, HEALTH_WARNING, "the clock of this host jumped %s by %s, to %s",
+		    age->jumped < 0 ? "back" : "forward", span, now);
+	}
+}
+
+void health_space(const struct queue *q, health_tell *tell, void *context)
+{
+	uint64_t bytes;
+	uint64_t inodes;
+	char free_text[24];
+	char keep[24];
+	struct error err = ERROR_NONE;
+
+	if (dir_space(&q->spool, &bytes, &inodes, &err) != OUTCOME_DONE) {
+		tell(context, HEALTH_ERROR, err.text);
+		return;
+	}
+	size_print(bytes, free_text);
+	size_print(q->min_free, keep);
+	if (bytes < q->min_free)
+		tell_format(tell, context, HEALTH_ERROR,
+		    "the disk of %s is full: %s free, %s are to stay free (min-free); no mail is taken in",
+		    q->spool.path, free_text, keep);
+	else if (bytes / 4 < q->min_free)
+		tell_format(tell, context, HEALTH_WARNING,
+		    "the disk of %s is nearly full: %s free, %s are to stay free (min-free)", q->spool.path,
+		    free_text, keep);
+	if (inodes < INODES_FEW)
+		tell_format(tell, context, inodes < 100 ? HEALTH_ERROR : HEALTH_WARNING,
+		    "the disk of %s has only %llu inodes left", q->spool.path, (unsigned long long)inodes);
+}
+
+void health_corrupt(const struct queue *q, health_tell *tell, void *context)
+{
+	struct names names;
+	size_t count = 0;
+
+	if (dir_names(&q->corrupt, &names, NULL) != OUTCOME_DONE)
+		return;
+	for (size_t i = 0; i < names.count; i++)
+		count += !text_ends(names.items[i], ".why");
+	names_release(&names);
+	if (count > 0)
+		tell_format(tell, context, HEALTH_NOTE,
+		    "%zu damaged file%s in %s, each with its reason in a .why file", count, count == 1 ? "" : "s",
+		    q->corrupt.path);
+}
+
+enum outcome peer_look(const struct queue *q, const char *name, struct peer *p, struct error *err)
+{
+	enum outcome outcome = peer_load(p, &q->state, name, q->incarnation, err);
+
+	if (outcome != OUTCOME_DONE && err != NULL && err->code == EX_DATAERR)
+		return error_set(err, EX_DATAERR,
+		    "%s/%s/peer is damaged; the next relay pass sets it aside, and the exchange with %s begins anew",
+		    q->state.path, name, name);
+	return outcome;
+}
+
+char *clock_apart_text(int64_t seconds)
+{
+	char span[24];
+	uint64_t apart = seconds < 0 ? 0 - (uint64_t)seconds : (uint64_t)seconds;
+
+	if (apart < CLOCK_APART)
+		return NULL;
+	duration_print(apart, span);
+	/* What travels on a stick for a day looks as if its host lived a day ago. */
+	return seconds > 0 ? mem_format("%s ahead of ours", span)
+			   : mem_format("%s behind ours, or what it sends takes that long", span);
+}

@@ -1,0 +1,24 @@
+/*
+ * What is worth telling of the machine and the spool as a whole: shared by `status` and `check`.
+ */
+#ifndef TOOLS_HEALTH_H
+#define TOOLS_HEALTH_H
+
+#include "queue/queue.h"
+#include "spool/peer.h"
+
+enum health_level { HEALTH_NOTE, HEALTH_WARNING, HEALTH_ERROR };
+typedef void health_tell(void *context, enum health_level level, const char *sentence);
+
+/* Is the clock believable, and did it jump in the last days? */
+void health_clock(const struct age *age, health_tell *tell, void *context);
+/* Is there room on the disk of the spool, above min-free? */
+void health_space(const struct queue *q, health_tell *tell, void *context);
+/* How many files were set aside as damaged? */
+void health_corrupt(const struct queue *q, health_tell *tell, void *context);
+/* peer_load without a lock, to look only; a damaged file is EX_DATAERR with a sentence that says who sees to it. */
+enum outcome peer_look(const struct queue *q, const char *name, struct peer *p, struct error *err);
+/* "3h ahead", "2d behind, or its mail takes that long", for a neighbour's clock; null when it is near ours. */
+char *clock_apart_text(int64_t seconds);
+
+#endif
