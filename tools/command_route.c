@@ -184,6 +184,51 @@ enum outcome command_route_add(struct tool *t, struct error *err)
 	return outcome;
 }
 
+/* Records that no route leads anywhere any more. */
+struct stranded {
+	const struct tool *tool;
+	const struct config *config;
+	size_t count;
+};
+
+static bool count_stranded(
+    void *context, const struct queue_place *place, const struct entry *e, const struct error *err)
+{
+	struct stranded *s = context;
+	bool lost = false;
+
+	(void)err;
+	if (e == NULL || strcmp(place->hop, "hold") == 0 || strcmp(place->hop, "failed") == 0)
+		return true;
+	for (size_t i = 0; i < e->recipient_count && !lost; i++) {
+		struct route r;
+
+		if (e->recipients[i].end != ENTRY_WAITS)
+			continue;
+		route_find(&r, s->config, &s->tool->queue.mail, e->recipients[i].address);
+		lost = r.kind == ROUTE_FAIL && strcmp(r.status, "5.1.2") == 0;
+		route_release(&r);
+	}
+	s->count += lost;
+	return true;
+}
+
+/* What waits and has lost its way is returned to its senders by the next pass: said while there is time. */
+static void warn_of_stranded(struct tool *t)
+{
+	struct config c;
+	struct stranded s = {t, &c, 0};
+	struct error err = ERROR_NONE;
+
+	if (config_load(&c, tool_config_path(t), NULL, NULL, &err) != OUTCOME_DONE)
+		return;
+	if (queue_walk(&t->queue, NULL, count_stranded, &s, &err) == OUTCOME_DONE && s.count > 0)
+		tool_say("%zu waiting %s no route now: the next relay pass returns %s to the sender (see `packetboat "
+			 "hold`)",
+		    s.count, s.count == 1 ? "message has" : "messages have", s.count == 1 ? "it" : "them");
+	config_release(&c);
+}
+
 enum outcome command_route_remove(struct tool *t, struct error *err)
 {
 	struct buf file;
@@ -191,7 +236,7 @@ enum outcome command_route_remove(struct tool *t, struct error *err)
 	const struct config_route *r;
 
 	if (outcome == OUTCOME_DONE)
-		outcome = tool_config(t, err);
+		outcome = tool_queue(t, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	r = find_route(&t->config, t->words[0]);
@@ -204,6 +249,8 @@ enum outcome command_route_remove(struct tool *t, struct error *err)
 	else
 		outcome = error_set(
 		    err, EX_CONFIG, "the route \"%s\" is written at %s; take it out there", r->pattern, r->where);
+	if (outcome == OUTCOME_DONE && !t->dry_run)
+		warn_of_stranded(t);
 	buf_release(&file);
 	return outcome;
 }

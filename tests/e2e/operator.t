@@ -114,4 +114,13 @@ is($a->pass->{code}, 0, 'a pass by the new route');
 is_deeply([map { $_->{hop} } $a->waiting], ['smtp'], 'it goes the new way');
 good($a, 'remove', $changed->{id});
 is(scalar($a->waiting), 0, 'removed');
+
+# A route is replaced in one step; taken away, what waits by it is told of before it is returned.
+good($b, 'route', 'add', 'e.example', 'smtp');
+good($b, 'route', 'add', 'e.example', 'neighbour:c', '--expire', '9d');
+like(good($b, 'route', 'list'), qr/^e\.example\s+neighbour:c\s+9d/m, 'replaced, as it was written');
+$b->mail('eva@e.example', text('stranded'));
+my $removed = $b->packetboat('route', 'remove', 'e.example');
+is($removed->{code}, 0, 'route remove');
+like($removed->{err}, qr/1 waiting message has no route now/, '... tells of what it strands');
 $net->done;
