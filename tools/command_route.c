@@ -195,25 +195,32 @@ static bool count_stranded(
     void *context, const struct queue_place *place, const struct entry *e, const struct error *err)
 {
 	struct stranded *s = context;
+	struct message m;
 	bool lost = false;
 
 	(void)err;
-	if (e == NULL || strcmp(place->hop, "hold") == 0 || strcmp(place->hop, "failed") == 0)
+	/* What is in a batch goes on its way; what is held or failed is not routed. */
+	if (e == NULL || strcmp(place->hop, "hold") == 0 || strcmp(place->hop, "failed") == 0 ||
+	    text_starts(place->within, "batch-") ||
+	    queue_message(&s->tool->queue, place, MESSAGE_TRUST, &m, NULL) != OUTCOME_DONE)
 		return true;
 	for (size_t i = 0; i < e->recipient_count && !lost; i++) {
+		/* By the address that was asked for, as a pass does it: the record's may be what a route made of it. */
+		const struct recipient *asked = envelope_recipient(&m.envelope, e->recipients[i].index);
 		struct route r;
 
-		if (e->recipients[i].end != ENTRY_WAITS)
+		if (e->recipients[i].end != ENTRY_WAITS || asked == NULL)
 			continue;
-		route_find(&r, s->config, &s->tool->queue.mail, e->recipients[i].address);
+		route_find(&r, s->config, &s->tool->queue.mail, asked->address);
 		lost = r.kind == ROUTE_FAIL && strcmp(r.status, "5.1.2") == 0;
 		route_release(&r);
 	}
+	message_close(&m);
 	s->count += lost;
 	return true;
 }
 
-/* What waits and has lost its way is returned to its senders by the next pass: said while there is time. */
+/* What waits and has lost its way is returned when it is next about to move: said while there is time. */
 static void warn_of_stranded(struct tool *t)
 {
 	struct config c;
@@ -223,8 +230,8 @@ static void warn_of_stranded(struct tool *t)
 	if (config_load(&c, tool_config_path(t), NULL, NULL, &err) != OUTCOME_DONE)
 		return;
 	if (queue_walk(&t->queue, NULL, count_stranded, &s, &err) == OUTCOME_DONE && s.count > 0)
-		tool_say("%zu waiting %s no route now: the next relay pass returns %s to the sender (see `packetboat "
-			 "hold`)",
+		tool_say("%zu waiting %s no route now: a relay pass returns %s to the sender when due (see "
+			 "`packetboat hold`)",
 		    s.count, s.count == 1 ? "message has" : "messages have", s.count == 1 ? "it" : "them");
 	config_release(&c);
 }
