@@ -30,17 +30,24 @@ LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pie -Wl,-z,relro,-z,now,-z,noexecstack,
 # What each step needs, by header or command; .ci/deps knows the packages.
 NEED_RELAY := sodium.h zlib.h confuse.h
 NEED_BUILD := $(NEED_RELAY) jansson.h
-NEED_TEST  := $(NEED_BUILD) criterion/criterion.h prove
+NEED_NET   := event2/event.h openssl/ssl.h ares.h idn2.h
+NEED_TEST  := $(NEED_BUILD) $(NEED_NET) criterion/criterion.h prove
 LIBS_BASE  := -lsodium -lz
 LIBS_CONF  := -lconfuse
 LIBS_JSON  := -ljansson
+LIBS_NET   := -levent_core -lssl -lcrypto -lcares -lidn2
+LIBS_ALL   := $(LIBS_CONF) $(LIBS_JSON) $(LIBS_NET) $(LIBS_BASE) -lpthread
 
-MAINS    := relay/main.c tools/main_packetboat.c tools/main_sendmail.c
-ROOMS    := lib queue spool relay tools
-sources   = $(sort $(filter-out $(MAINS),$(wildcard $(1)/*.c)))
+# Bridges whose main stands: bridge-smtp/main_smtpd.c is packetboat-smtpd.
+BRIDGES  := $(patsubst bridge-smtp/main_%.c,%,$(sort $(wildcard bridge-smtp/main_*.c)))
+MAINS    := relay/main.c tools/main_packetboat.c tools/main_sendmail.c $(BRIDGES:%=bridge-smtp/main_%.c)
+ROOMS    := lib queue spool relay bridge-smtp tools
+# The network ground of lib is an archive of its own, so that what talks to nobody links none of its libraries.
+ARCHIVES := $(ROOMS) net
+sources   = $(sort $(if $(filter net,$(1)),$(wildcard lib/net_*.c),$(filter-out $(MAINS) lib/net_%,$(wildcard $(1)/*.c))))
 objects   = $(patsubst %.c,$(B)/%.o,$(call sources,$(1)))
 archives  = $(1:%=$(B)/%.a)
-PROGRAMS := packetboat packetboat-relay packetboat-sendmail
+PROGRAMS := packetboat packetboat-relay packetboat-sendmail $(BRIDGES:%=packetboat-%)
 # Names that other software calls; links to packetboat-sendmail, in a directory of their own.
 NAMES    := sendmail mailq newaliases
 
@@ -48,6 +55,7 @@ UNITS    := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 SUPPORT  := $(patsubst tests/support/%.c,%,$(sort $(wildcard tests/support/*.c)))
 PAGES    := $(sort $(wildcard */*.[1578]))
+UNIT_FILES := $(sort $(wildcard bridge-smtp/*.service bridge-smtp/*.socket))
 DOCS     := $(wildcard README.md LICENSE) $(sort $(wildcard $(ROOMS:%=%/*.md)))
 C_FILES  := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.h) tests/*/*.c tests/*/*.h))
 
@@ -70,6 +78,8 @@ $(B)/bin/packetboat-relay:    $(B)/relay/main.o            $(call archives,relay
 	$(call link,$(LIBS_CONF) $(LIBS_BASE))
 $(B)/bin/packetboat-sendmail: $(B)/tools/main_sendmail.o   $(call archives,tools spool queue lib)
 	$(call link,$(LIBS_CONF) $(LIBS_JSON) $(LIBS_BASE))
+$(BRIDGES:%=$(B)/bin/packetboat-%): $(B)/bin/packetboat-%: $(B)/bridge-smtp/main_%.o $(call archives,bridge-smtp spool queue net lib)
+	$(call link,$(LIBS_CONF) $(LIBS_NET) $(LIBS_BASE) -lpthread)
 
 # What is made appears whole under its name: tests and other makes may be using it.
 say  = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);) mkdir -p $(@D) &&
@@ -80,25 +90,28 @@ define room
 $(B)/$(1).a: $(call objects,$(1)) $(B)/$(1).list
 	$$(pack)
 endef
-$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+$(foreach r,$(ARCHIVES),$(eval $(call room,$(r))))
 
 $(B)/%.o: %.c $(B)/flags | build/have-relay
 	$(call say,CC,$<) $(COMPILE) -MMD -MP -c -o $@ $<
 $(call objects,tools) $(B)/tools/main_packetboat.o $(B)/tools/main_sendmail.o: | build/have-build
+$(call objects,net) $(call objects,bridge-smtp) $(BRIDGES:%=$(B)/bridge-smtp/main_%.o): | build/have-net
 $(UNITS:%=$(B)/tests/unit/%.o): | build/have-test
+# A header of OpenSSL has a parameter called by a banned name: it must be read before lib/banned.h.
+$(B)/lib/net_%.o $(F)/lib/net_%.o: DEFINES := -include openssl/evp.h $(DEFINES)
 
 # Files that are written anew only when their text changes, so that other flags or a removed source build anew.
 remember = $(if $(filter-out x$(file <$(1)),x$(strip $(2))),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(strip $(2))))
-words    = $(subst $(eval) ,_,$(strip $(1)))
+squash   = $(subst $(eval) ,_,$(strip $(1)))
 ifneq ($(filter-out help clean deps,$(or $(MAKECMDGOALS),all)),)
-$(call remember,$(B)/flags,$(call words,$(COMPILE) $(LINK)))
-$(foreach r,$(ROOMS),$(call remember,$(B)/$(r).list,$(call words,$(call sources,$(r)))))
+$(call remember,$(B)/flags,$(call squash,$(COMPILE) $(LINK)))
+$(foreach r,$(ARCHIVES),$(call remember,$(B)/$(r).list,$(call squash,$(call sources,$(r)))))
 # build/bin shows the variant that was built last; the tests use the one that they were built with.
 $(if $(filter-out x$(VARIANT)/bin,x$(shell readlink build/bin)),$(shell mkdir -p build && ln -sfn $(VARIANT)/bin build/bin))
 endif
 
 # Made above, while this file was read.
-$(B)/flags $(ROOMS:%=$(B)/%.list): ;
+$(B)/flags $(ARCHIVES:%=$(B)/%.list): ;
 
 -include $(wildcard $(B)/*/*.d $(B)/tests/*/*.d $(F)/*/*.d $(F)/tests/*/*.d)
 
@@ -106,15 +119,17 @@ $(B)/flags $(ROOMS:%=$(B)/%.list): ;
 
 # `make check` and `make demo` bring what is missing; the others say what it is.
 DEPS_ACTION := $(if $(filter check demo,$(MAKECMDGOALS)),install,check)
-DEPS_GOAL   := $(if $(filter check,$(MAKECMDGOALS)),$(NEED_TEST),$(if $(filter demo,$(MAKECMDGOALS)),$(NEED_BUILD)))
+DEPS_GOAL   := $(if $(filter check,$(MAKECMDGOALS)),$(NEED_TEST),$(if $(filter demo,$(MAKECMDGOALS)),$(NEED_BUILD) $(NEED_NET)))
 have = @mkdir -p build && CC='$(CC)' .ci/deps $(DEPS_ACTION) $(or $(DEPS_GOAL),$(1)) && : >$@
 build/have-relay: ; $(call have,$(NEED_RELAY))
 build/have-build: ; $(call have,$(NEED_BUILD))
+build/have-net:   ; $(call have,$(NEED_NET))
 build/have-test:  ; $(call have,$(NEED_TEST))
 build/have-fuzz:  ; @mkdir -p build && .ci/deps check $(CLANG) fuzzer.a && : >$@
 # One after the other: two package managers cannot run at once.
 build/have-build: | build/have-relay
-build/have-test: | build/have-build
+build/have-net: | build/have-build
+build/have-test: | build/have-net
 
 #: make deps          installs the libraries and test tools that are missing (Debian: apt-get, with sudo if need be)
 deps:
@@ -125,14 +140,14 @@ deps:
 UNIT_PROGRAMS   := $(UNITS:%=$(B)/unit/%)
 REPLAY_PROGRAMS := $(FUZZERS:%=$(B)/replay/%)
 TEST_TOOLS      := $(SUPPORT:%=$(B)/support/%)
-ALL_ROOMS       := $(call archives,relay tools spool queue lib)
+ALL_ROOMS       := $(call archives,relay tools bridge-smtp spool queue net lib)
 
 $(B)/unit/%: $(B)/tests/unit/%.o $(ALL_ROOMS)
-	$(call link,-lcriterion $(LIBS_CONF) $(LIBS_JSON) $(LIBS_BASE))
+	$(call link,-lcriterion $(LIBS_ALL))
 $(B)/replay/%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(ALL_ROOMS)
-	$(call link,$(LIBS_CONF) $(LIBS_JSON) $(LIBS_BASE))
+	$(call link,$(LIBS_ALL))
 $(B)/support/%: $(B)/tests/support/%.o $(ALL_ROOMS)
-	$(call link,$(LIBS_CONF) $(LIBS_JSON) $(LIBS_BASE))
+	$(call link,$(LIBS_ALL))
 
 RESULTS  := $(B)/results
 run_units  = tests/run-units  $(RESULTS)/unit   $(B)/unit $(UNITS)
@@ -167,13 +182,13 @@ fuzz: $(FUZZERS:%=$(F)/bin/%)
 	@tests/run-fuzz $(F) $(FUZZ_RUNS) $(FUZZERS)
 
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
-FUZZ_ROOMS := $(patsubst %.c,$(F)/%.o,$(foreach r,$(ROOMS),$(call sources,$(r))))
-$(F)/%.o: %.c | build/have-build build/have-fuzz
+FUZZ_ROOMS := $(patsubst %.c,$(F)/%.o,$(foreach r,$(ARCHIVES),$(call sources,$(r))))
+$(F)/%.o: %.c | build/have-net build/have-fuzz
 	$(call say,FUZZ,$<) $(CLANG) $(DEFINES) -std=c11 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
 $(F)/rooms.a: $(FUZZ_ROOMS)
 	$(pack)
 $(F)/bin/%: $(F)/tests/fuzz/fuzz_%.o $(F)/rooms.a
-	$(call say,LINK,$@) $(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_CONF) $(LIBS_JSON) $(LIBS_BASE)
+	$(call say,LINK,$@) $(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_ALL)
 
 #: make bench         measures; raw numbers
 bench: all $(TEST_TOOLS)
@@ -205,20 +220,24 @@ bindir := $(DESTDIR)$(PREFIX)/bin
 libdir := $(DESTDIR)$(PREFIX)/lib/packetboat
 mandir := $(DESTDIR)$(PREFIX)/share/man
 docdir := $(DESTDIR)$(PREFIX)/share/doc/packetboat
+sysdir := $(DESTDIR)$(PREFIX)/lib/systemd/system
 page_path = $(mandir)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 
-#: make install       PREFIX=/usr/local DESTDIR=; `sendmail` and its other names go to PREFIX/lib/packetboat
+#: make install       PREFIX=/usr/local DESTDIR=; `sendmail` and its other names go to PREFIX/lib/packetboat,
+#:                    units for systemd to PREFIX/lib/systemd/system
 install: all
-	install -d $(bindir) $(libdir) $(docdir) $(addprefix $(mandir)/man,$(sort $(subst .,,$(suffix $(PAGES)))))
+	install -d $(bindir) $(libdir) $(docdir) $(sysdir) $(addprefix $(mandir)/man,$(sort $(subst .,,$(suffix $(PAGES)))))
 	install -s -m 755 $(PROGRAMS:%=$(B)/bin/%) $(bindir)
 	for name in $(NAMES); do ln -sfn ../../bin/packetboat-sendmail $(libdir)/$$name || exit 1; done
 	$(foreach p,$(PAGES),install -m 644 $(p) $(call page_path,$(p)) &&) :
 	$(foreach d,$(DOCS),install -m 644 $(d) $(docdir)/$(notdir $(d)) &&) :
+	$(foreach u,$(UNIT_FILES),sed 's|@bindir@|$(PREFIX)/bin|' $(u) >$(sysdir)/$(notdir $(u)) && chmod 644 $(sysdir)/$(notdir $(u)) &&) :
 
 #: make uninstall     removes exactly what install put there
 uninstall:
 	rm -f $(PROGRAMS:%=$(bindir)/%) $(NAMES:%=$(libdir)/%)
 	rm -f $(foreach p,$(PAGES),$(call page_path,$(p))) $(foreach d,$(DOCS),$(docdir)/$(notdir $(d)))
+	rm -f $(foreach u,$(UNIT_FILES),$(sysdir)/$(notdir $(u)))
 	rmdir $(libdir) $(docdir) 2>/dev/null || :
 
 #: make clean         removes build/

@@ -4,47 +4,62 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 
 #include "lib/alloc.h"
 #include "lib/limits.h"
 
+/* Parts that go to the system in one call, at most (POSIX lets it take no more than IOV_MAX, 1024 on Linux). */
+#define FILE_PARTS 256
+
 /* ---- faults, for the tests ------------------------------------------------------------------------------- */
 
-enum fault_kind { FAULT_UNKNOWN, FAULT_NONE, FAULT_KILL, FAULT_FAIL };
+enum fault_kind { FAULT_UNKNOWN, FAULT_READING, FAULT_NONE, FAULT_KILL, FAULT_FAIL };
 
 static struct {
-	enum fault_kind kind;
-	uint64_t countdown;
+	_Atomic int kind;
+	_Atomic uint64_t countdown;
 	int errnum;
 } fault;
 
+/* By the thread that comes first; the others wait until it has read the plan. */
 static void fault_configure(void)
 {
 	const char *plan = getenv("PACKETBOAT_FAULT");
+	int found = FAULT_UNKNOWN;
 	char kind[8];
 	int errnum = EIO;
 	uint64_t count = 0;
 
-	fault.kind = FAULT_NONE;
-	if (plan == NULL || sscanf(plan, "%7[a-z]:%" SCNu64 ":%d", kind, &count, &errnum) < 2)
+	if (!atomic_compare_exchange_strong(&fault.kind, &found, FAULT_READING)) {
+		while (atomic_load(&fault.kind) == FAULT_READING)
+			sched_yield();
 		return;
-	fault.kind = strcmp(kind, "kill") == 0 ? FAULT_KILL : strcmp(kind, "fail") == 0 ? FAULT_FAIL : FAULT_NONE;
-	fault.countdown = count;
+	}
+	if (plan == NULL || sscanf(plan, "%7[a-z]:%" SCNu64 ":%d", kind, &count, &errnum) < 2)
+		kind[0] = '\0';
+	atomic_store(&fault.countdown, count);
 	fault.errnum = errnum;
+	atomic_store(&fault.kind, strcmp(kind, "kill") == 0   ? FAULT_KILL
+				  : strcmp(kind, "fail") == 0 ? FAULT_FAIL
+							      : FAULT_NONE);
 }
 
 /* Called before every change to the file system; true: the change must fail with errno as set. */
 static bool fault_strikes(void)
 {
-	if (fault.kind == FAULT_UNKNOWN)
+	if (atomic_load(&fault.kind) <= FAULT_READING)
 		fault_configure();
-	if (fault.kind == FAULT_NONE || fault.countdown == 0 || --fault.countdown > 0)
+	/* Counted down by all threads together; past one it goes on below zero, and never comes back. */
+	if (atomic_load(&fault.kind) == FAULT_NONE || atomic_fetch_sub(&fault.countdown, 1) != 1)
 		return false;
-	if (fault.kind == FAULT_KILL)
+	if (atomic_load(&fault.kind) == FAULT_KILL)
 		raise(SIGKILL);
 	errno = fault.errnum;
 	return true;
@@ -122,6 +137,28 @@ enum outcome dir_remove(const struct dir *parent, const char *name, struct error
 	return OUTCOME_DONE;
 }
 
+enum outcome dir_wipe(const struct dir *parent, const char *name, struct error *err)
+{
+	struct dir d;
+	struct names names = {0};
+	struct error why = ERROR_NONE;
+	enum outcome outcome = dir_open(&d, parent, name, &why);
+
+	if (outcome != OUTCOME_DONE) {
+		if (why.code == EX_NOINPUT)
+			return OUTCOME_DONE;
+		if (err != NULL)
+			*err = why;
+		return outcome;
+	}
+	outcome = dir_names(&d, &names, err);
+	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++)
+		outcome = file_remove(&d, names.items[i], err);
+	names_release(&names);
+	dir_close(&d);
+	return outcome == OUTCOME_DONE ? dir_remove(parent, name, err) : outcome;
+}
+
 static DIR *dir_stream(const struct dir *d)
 {
 	/* A descriptor of its own: reading must not share its position with other readers of D. */
@@ -138,7 +175,16 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-enum outcome dir_names(const struct dir *d, struct names *names, struct error *err)
+/* Sorts, and forgets all but the first LIMIT. */
+static void names_cut(struct names *names, size_t limit)
+{
+	names_sort(names);
+	while (names->count > limit)
+		free(names->items[--names->count]);
+}
+
+enum outcome dir_names_after(
+    const struct dir *d, const char *after, size_t limit, struct names *names, struct error *err)
 {
 	DIR *stream = dir_stream(d);
 	struct dirent *item;
@@ -146,9 +192,14 @@ enum outcome dir_names(const struct dir *d, struct names *names, struct error *e
 	*names = (struct names){0};
 	if (stream == NULL)
 		return error_errno(err, errno, "cannot read the directory %s", d->path);
-	while (errno = 0, (item = readdir(stream)) != NULL)
-		if (!is_dots(item->d_name))
-			names_add(names, item->d_name);
+	while (errno = 0, (item = readdir(stream)) != NULL) {
+		if (is_dots(item->d_name) || strcmp(item->d_name, after) <= 0)
+			continue;
+		names_add(names, item->d_name);
+		/* Cut rarely, so that each name is sorted a few times only. */
+		if (names->count / 2 >= limit)
+			names_cut(names, limit);
+	}
 	if (errno != 0) {
 		enum outcome outcome = error_errno(err, errno, "cannot read the directory %s", d->path);
 
@@ -157,8 +208,27 @@ enum outcome dir_names(const struct dir *d, struct names *names, struct error *e
 		return outcome;
 	}
 	closedir(stream);
-	names_sort(names);
+	names_cut(names, limit);
 	return OUTCOME_DONE;
+}
+
+enum outcome dir_names(const struct dir *d, struct names *names, struct error *err)
+{
+	return dir_names_after(d, "", SIZE_MAX, names, err);
+}
+
+enum outcome dir_look(const struct dir *d, const char *name, bool *found, struct error *err)
+{
+	struct stat st;
+	int result = fstatat(d->fd, name, &st, 0);
+
+	*found = result == 0 && S_ISDIR(st.st_mode);
+	if (result == 0 || errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP)
+		return OUTCOME_DONE;
+	error_errno(err, errno, "cannot look at %s/%s", d->path, name);
+	if (err != NULL)
+		err->code = EX_TEMPFAIL;
+	return OUTCOME_LATER;
 }
 
 bool dir_empty(const struct dir *d)
@@ -272,9 +342,39 @@ enum outcome file_create_shared(const struct dir *d, const char *name, int *fd, 
 	return outcome;
 }
 
+enum outcome file_create_within(const struct dir *d, const char *name, struct view bytes, int *fd, struct error *err)
+{
+	enum outcome outcome;
+
+	*fd = -1;
+	if (!fault_strikes())
+		*fd = openat(d->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0)
+		return error_errno(err, errno, "cannot create %s/%s", d->path, name);
+	outcome = file_write(*fd, bytes.bytes, bytes.length, name, err);
+	if (outcome != OUTCOME_DONE)
+		file_close(fd);
+	return outcome;
+}
+
+bool file_claim(const struct dir *d, const char *name, int *fd)
+{
+	/* For reading and writing: over NFS an exclusive lock wants that. */
+	*fd = openat(d->fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (*fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) != 0)
+		file_close(fd);
+	return *fd >= 0;
+}
+
 enum outcome file_open(const struct dir *d, const char *name, int *fd, struct error *err)
 {
 	return file_open_as(d, name, O_RDONLY, "open", fd, err);
+}
+
+enum outcome file_open_null(int *fd, struct error *err)
+{
+	*fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return *fd < 0 ? error_errno(err, errno, "cannot open /dev/null") : OUTCOME_DONE;
 }
 
 enum outcome file_append(const struct dir *d, const char *name, int *fd, struct error *err)
@@ -318,6 +418,45 @@ enum outcome file_write_at(
 	return OUTCOME_DONE;
 }
 
+/* PARTS as the system takes them, beginning SKIP bytes behind the front; how many of them. */
+static int parts_gather(struct iovec *out, const struct view *parts, size_t count, size_t skip)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < count && used < FILE_PARTS; i++, skip = 0) {
+		struct view rest = view_from(parts[i], skip);
+
+		if (rest.length > 0)
+			out[used++] = (struct iovec){(void *)(uintptr_t)rest.bytes, rest.length};
+	}
+	return (int)used;
+}
+
+enum outcome file_write_parts_at(
+    int fd, const struct view *parts, size_t count, uint64_t offset, const char *name, struct error *err)
+{
+	struct iovec gathered[FILE_PARTS];
+	size_t skip = 0; /* of the first part */
+
+	for (;;) {
+		ssize_t written;
+		int used;
+
+		for (; count > 0 && skip >= parts->length; parts++, count--)
+			skip -= parts->length;
+		if (count == 0)
+			return OUTCOME_DONE;
+		used = parts_gather(gathered, parts, count, skip);
+		written = fault_strikes() ? -1 : pwritev(fd, gathered, used, (off_t)offset);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return error_errno(err, errno, "cannot write %s", name);
+		offset += (uint64_t)written;
+		skip += (size_t)written;
+	}
+}
+
 enum outcome file_read_at(int fd, void *bytes, size_t size, uint64_t offset, const char *name, struct error *err)
 {
 	uint8_t *at = bytes;
@@ -353,6 +492,13 @@ void file_forget_cache(int fd)
 enum outcome file_sync(int fd, const char *name, struct error *err)
 {
 	if (fault_strikes() || fsync(fd) != 0)
+		return error_errno(err, errno, "cannot sync %s to the disk", name);
+	return OUTCOME_DONE;
+}
+
+enum outcome file_sync_data(int fd, const char *name, struct error *err)
+{
+	if (fault_strikes() || fdatasync(fd) != 0)
 		return error_errno(err, errno, "cannot sync %s to the disk", name);
 	return OUTCOME_DONE;
 }
@@ -507,8 +653,7 @@ enum outcome tmp_sweep(const struct dir *tmp, struct error *err)
 
 		if (!file_exists(tmp, names.items[i], NULL))
 			continue; /* finished or removed meanwhile, or nothing of ours */
-		fd = openat(tmp->fd, names.items[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		if (file_claim(tmp, names.items[i], &fd))
 			outcome = file_remove(tmp, names.items[i], err);
 		file_close(&fd);
 	}

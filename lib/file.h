@@ -15,7 +15,7 @@
  * `file_commit` does it for one small file held in memory.
  *
  * Faults: with PACKETBOAT_FAULT=kill:N in the environment the process is killed before its N-th change to the file
- * system, with fail:N:ERRNO that change fails; it is how the tests visit every crash point.
+ * system, with fail:N:ERRNO that change fails; it is how the tests visit every crash point. All threads count together.
  */
 #ifndef LIB_FILE_H
 #define LIB_FILE_H
@@ -43,6 +43,8 @@ void dir_close(struct dir *d);
 enum outcome dir_sync(const struct dir *d, struct error *err);
 /* Removes the empty directory NAME; a missing or non-empty one is no error. */
 enum outcome dir_remove(const struct dir *parent, const char *name, struct error *err);
+/* Removes the directory NAME and the files in it; a missing one is no error. */
+enum outcome dir_wipe(const struct dir *parent, const char *name, struct error *err);
 
 /* Names in a directory, without "." and ".."; free with names_release. */
 struct names {
@@ -52,10 +54,18 @@ struct names {
 };
 /* All names, sorted bytewise. */
 enum outcome dir_names(const struct dir *d, struct names *names, struct error *err);
+/*
+ * The first LIMIT (at least 1) of those names behind AFTER in that order; "" is before all. Memory for twice as many is
+ * all it needs, however large the directory is.
+ */
+enum outcome dir_names_after(
+    const struct dir *d, const char *after, size_t limit, struct names *names, struct error *err);
 void names_add(struct names *names, const char *name);
 void names_sort(struct names *names);
 bool names_contain(const struct names *sorted, const char *name);
 void names_release(struct names *names);
+/* Is there a directory of that name, or a link to one? A failure to look is no answer: EX_TEMPFAIL. */
+enum outcome dir_look(const struct dir *d, const char *name, bool *found, struct error *err);
 /* Does the directory hold any name at all? Reads no further than the first. */
 bool dir_empty(const struct dir *d);
 
@@ -63,19 +73,36 @@ bool dir_empty(const struct dir *d);
 enum outcome file_create(const struct dir *d, const char *name, int *fd, struct error *err);
 /* The same for a file that other users may read, as far as the umask lets them: what lies in a shared directory. */
 enum outcome file_create_shared(const struct dir *d, const char *name, int *fd, struct error *err);
+/*
+ * Creates NAME with BYTES in it, *FD open, without the lock that tells tmp_sweep of a writer: for a directory that
+ * nobody else touches. -1 on failure.
+ */
+enum outcome file_create_within(const struct dir *d, const char *name, struct view bytes, int *fd, struct error *err);
+/*
+ * Opens NAME, which file_create made, if nobody has it open any more: true, and it is locked against others who
+ * claim it until *FD is closed. False: it has its writer, or is not there.
+ */
+bool file_claim(const struct dir *d, const char *name, int *fd);
 /* Opens NAME for reading. A missing file is EX_NOINPUT. */
 enum outcome file_open(const struct dir *d, const char *name, int *fd, struct error *err);
 /* Opens NAME for appending, making it when missing (mode 0600). */
 enum outcome file_append(const struct dir *d, const char *name, int *fd, struct error *err);
+/* Opens /dev/null for reading and writing. */
+enum outcome file_open_null(int *fd, struct error *err);
 /* Writes all; NAME is for the sentence. */
 enum outcome file_write(int fd, const void *bytes, size_t size, const char *name, struct error *err);
 enum outcome file_write_at(
     int fd, const void *bytes, size_t size, uint64_t offset, const char *name, struct error *err);
+/* Writes PARTS one behind the other, in one call of the system if it takes them all. */
+enum outcome file_write_parts_at(
+    int fd, const struct view *parts, size_t count, uint64_t offset, const char *name, struct error *err);
 /* Reads exactly SIZE bytes at OFFSET; a short file is EX_DATAERR. */
 enum outcome file_read_at(int fd, void *bytes, size_t size, uint64_t offset, const char *name, struct error *err);
 /* Cuts the file to SIZE bytes. */
 enum outcome file_truncate(int fd, uint64_t size, const char *name, struct error *err);
 enum outcome file_sync(int fd, const char *name, struct error *err);
+/* The same without the times of the file: what is needed to read it back, its size among that. */
+enum outcome file_sync_data(int fd, const char *name, struct error *err);
 /* Asks that the next read of a synced file come from the medium. */
 void file_forget_cache(int fd);
 void file_close(int *fd);

@@ -25,6 +25,8 @@
 #define LIMIT_ORCPT 600
 /* RFC 5321 6.3 suggests at least 100 Received lines; ours are hosts of one network, where 32 is a loop. */
 #define LIMIT_HOPS 32
+/* Who handed a message in, for the from clause of a Received line: a domain (255), an address literal, and the signs. */
+#define LIMIT_CLIENT 320
 /* The encoded envelope of one message: two hundred octets a recipient, on average. */
 #define LIMIT_ENVELOPE ((size_t)2 << 20)
 /* Header section of a message that a program may hold in memory to read or repair it. */
@@ -52,6 +54,9 @@
 /* The longest wait before the next attempt, seconds: four days. Records put off further ahead than twice that are taken
  * to be due, since no clock can have meant it. */
 #define LIMIT_RETRY ((uint64_t)4 * 86400)
+
+/* Processes that deliver by SMTP, or by LMTP, at once; each has a directory of its own for what it is delivering. */
+#define LIMIT_WORK_SLOTS 64
 
 /* Seconds a command waits for a lock that another process holds. */
 #define LOCK_PATIENCE 60

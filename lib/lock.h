@@ -14,6 +14,9 @@ struct lock {
 
 /* Takes the lock NAME in directory D, waiting up to LOCK_PATIENCE seconds; EX_TEMPFAIL when it stays busy. */
 enum outcome lock_take(struct lock *lock, const struct dir *d, const char *name, struct error *err);
+/* The same, waiting up to MILLISECONDS. */
+enum outcome lock_wait(
+    struct lock *lock, const struct dir *d, const char *name, int64_t milliseconds, struct error *err);
 /* Takes the lock at once or not at all: EX_TEMPFAIL when somebody holds it. */
 enum outcome lock_try(struct lock *lock, const struct dir *d, const char *name, struct error *err);
 void lock_release(struct lock *lock);

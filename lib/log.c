@@ -1,5 +1,7 @@
 #include "lib/log.h"
 
+#include <fcntl.h>
+
 #include "lib/clock.h"
 #include "lib/text.h"
 
@@ -16,6 +18,25 @@ enum outcome log_open(struct log *log, const struct dir *d, const char *name, st
 void log_close(struct log *log)
 {
 	file_close(&log->fd);
+}
+
+static bool log_stands(const struct log *log, const struct dir *d, const char *name)
+{
+	struct stat ours;
+	struct stat there;
+
+	return log->fd < 0 || (fstat(log->fd, &ours) == 0 && fstatat(d->fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+				  ours.st_ino == there.st_ino && ours.st_dev == there.st_dev);
+}
+
+void log_follow(struct log *log, const struct dir *d, const char *name)
+{
+	int fd;
+
+	if (log_stands(log, d, name) || file_append(d, name, &fd, NULL) != OUTCOME_DONE)
+		return;
+	file_close(&log->fd);
+	log->fd = fd;
 }
 
 static bool log_plain(const char *value)

@@ -24,6 +24,9 @@ struct log_line {
 /* Opens NAME in D for appending. A log that cannot be opened is an error: nothing happens silently. */
 enum outcome log_open(struct log *log, const struct dir *d, const char *name, struct error *err);
 void log_close(struct log *log);
+/* For those that run for long: opens NAME in D anew when it is another file than the one that is open, or there is none, since
+ * somebody rotated it. When that fails the old one stays open. */
+void log_follow(struct log *log, const struct dir *d, const char *name);
 
 /* Begins the line of EVENT about ID ("-" when about nothing in particular). LOG may be null: then nothing is done. */
 void log_begin(struct log_line *line, struct log *log, const char *id, const char *event);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 
 #include "tests/unit/fault.h"
@@ -641,4 +642,124 @@ Test(file, a_large_set_is_one_wait)
 	cr_assert_eq(fault_run("fail", 2, step_large_set, &d), FAULT_RAN);
 #endif
 	scratch_close(&d);
+}
+
+/* ---- many parts, and faults that threads share -------------------------------------------------------------- */
+
+Test(file, parts_are_written_one_behind_the_other)
+{
+	static const size_t counts[] = {0, 1, 2, 255, 256, 257, 700};
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+		struct view parts[700];
+		struct buf right;
+		struct buf found;
+		int fd;
+
+		buf_init(&right, 1 << 16);
+		buf_init(&found, 1 << 16);
+		buf_text(&right, "before");
+		for (size_t n = 0; n < counts[i]; n++) {
+			parts[n] = view_of("0123456789abcdef", n % 17); /* empty ones too */
+			buf_view(&right, parts[n]);
+		}
+		cr_assert_eq(file_create_within(&d, "x", view_text("before it"), &fd, &err), OUTCOME_DONE);
+		cr_assert_eq(file_write_parts_at(fd, parts, counts[i], 6, "x", &err), OUTCOME_DONE, "%s", err.text);
+		cr_assert_eq(file_sync_data(fd, "x", &err), OUTCOME_DONE);
+		file_close(&fd);
+		cr_assert_eq(file_read(&d, "x", &found, &err), OUTCOME_DONE);
+		if (right.length > strlen("before it"))
+			cr_expect(view_equal(view_buf(&found), view_buf(&right)), "%zu parts", counts[i]);
+		cr_expect_eq(file_create_within(&d, "x", view_text(""), &fd, &err), OUTCOME_LATER, "it stands");
+		cr_expect_eq(fd, -1);
+		cr_assert_eq(file_remove(&d, "x", &err), OUTCOME_DONE);
+		buf_release(&right);
+		buf_release(&found);
+	}
+	scratch_close(&d);
+}
+
+Test(file, what_has_a_writer_is_not_claimed)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	int writer;
+	int one;
+	int two;
+
+	cr_assert_eq(file_create(&d, "x", &writer, &err), OUTCOME_DONE);
+	cr_expect(!file_claim(&d, "x", &one));
+	cr_expect_eq(one, -1);
+	file_close(&writer);
+	cr_expect(file_claim(&d, "x", &one));
+	cr_expect(!file_claim(&d, "x", &two), "once");
+	file_close(&one);
+	cr_expect(file_claim(&d, "x", &one));
+	file_close(&one);
+	cr_expect(!file_claim(&d, "missing", &one));
+	scratch_close(&d);
+}
+
+Test(file, wiping_a_directory)
+{
+	struct dir d = scratch_open();
+	struct dir below;
+	struct error err = ERROR_NONE;
+
+	cr_expect_eq(dir_wipe(&d, "below", &err), OUTCOME_DONE, "a missing one is no error");
+	cr_assert_eq(dir_make(&below, &d, "below", 0700, &err), OUTCOME_DONE);
+	put(&below, "a", "x");
+	put(&below, "b", "y");
+	cr_expect_eq(dir_wipe(&d, "below", &err), OUTCOME_DONE, "%s", err.text);
+	cr_expect(dir_empty(&d));
+	dir_close(&below);
+	scratch_close(&d);
+}
+
+#define FAULT_THREADS 4
+#define FAULT_WRITES  1000
+
+static void *count_strikes(void *context)
+{
+	int *strikes = context;
+	struct error err;
+
+	for (int i = 0; i < FAULT_WRITES; i++) {
+		/* Without a fault the call itself fails, and says so otherwise. */
+		file_sync_data(-1, "x", &err);
+		*strikes += strstr(err.text, "No space") != NULL;
+	}
+	return NULL;
+}
+
+static int strike_threads(void *context)
+{
+	pthread_t threads[FAULT_THREADS];
+	int strikes[FAULT_THREADS] = {0};
+	const int *expected = context;
+	int all = 0;
+
+	for (int i = 0; i < FAULT_THREADS; i++)
+		if (pthread_create(&threads[i], NULL, count_strikes, &strikes[i]) != 0)
+			return 1;
+	for (int i = 0; i < FAULT_THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		all += strikes[i];
+	}
+	return all != *expected;
+}
+
+/* The N-th change of all threads together fails, and no other. */
+Test(file, a_fault_strikes_once_among_threads)
+{
+	static const unsigned at[] = {1, 2, FAULT_THREADS * FAULT_WRITES / 2, FAULT_THREADS * FAULT_WRITES};
+
+	int expected = 1;
+
+	for (size_t i = 0; i < sizeof at / sizeof at[0]; i++)
+		cr_expect_eq(fault_run("fail", at[i], strike_threads, &expected), FAULT_RAN, "%u", at[i]);
+	expected = 0;
+	cr_expect_eq(fault_run("fail", FAULT_THREADS * FAULT_WRITES + 1, strike_threads, &expected), FAULT_RAN);
 }

@@ -1,6 +1,7 @@
 #include "tests/unit/scratch.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "lib/lock.h"
@@ -34,6 +35,25 @@ Test(lock, excludes_within_and_across_processes)
 	cr_assert(file_exists(&d, "x", NULL), "the file stays");
 	lock_release(&one);
 	cr_assert(file_exists(&d, "x", NULL));
+	scratch_close(&d);
+}
+
+/* Nobody holds it, so there is nobody to wait for. */
+Test(lock, what_is_no_holder_is_not_waited_for, .timeout = 20)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct lock lock = LOCK_NONE;
+	struct rlimit before;
+	struct rlimit none;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	cr_expect_eq(lock_take(&lock, &d, "x", &err), OUTCOME_LATER);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_assert_not_null(strstr(err.text, "Too many open files"), "%s", err.text);
 	scratch_close(&d);
 }
 

@@ -113,6 +113,58 @@ Test(log, long_lines_are_cut_visibly)
 	scratch_close(&d);
 }
 
+/* Rotated under a daemon: by a rename, with or without a new file in its place. */
+Test(log, goes_on_where_a_rotation_begins_anew)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct log log = {.fd = -1};
+	char *text;
+	int fd;
+
+	cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+	log_event(&log, "-", "first", "k", "v");
+	fd = log.fd;
+	log_follow(&log, &d, "log");
+	cr_assert_eq(log.fd, fd, "nothing happened, nothing is opened");
+	cr_assert_eq(file_rename(&d, "log", &d, "log.1", &err), OUTCOME_DONE);
+	log_follow(&log, &d, "log");
+	log_event(&log, "-", "second", "k", "v");
+	cr_assert_eq(file_rename(&d, "log", &d, "log.1", &err), OUTCOME_DONE);
+	cr_assert_eq(file_commit(&d, &d, "log", view_text("new\n"), &err), OUTCOME_DONE);
+	log_follow(&log, &d, "log");
+	log_event(&log, "-", "third", "k", "v");
+	log_close(&log);
+	text = read_log(&d);
+	cr_assert_eq(strncmp(text, "new\n- third ", 12), 0, "%s", text);
+	free(text);
+	scratch_close(&d);
+}
+
+/* A log that was closed, or that cannot be opened, is let alone. */
+Test(log, follows_nothing_that_is_not_there)
+{
+	struct dir d = scratch_open();
+	struct dir made = DIR_CLOSED;
+	struct error err = ERROR_NONE;
+	struct log log = {.fd = -1};
+	int fd;
+
+	log_follow(&log, &d, "log");
+	cr_assert_eq(log.fd, -1);
+	cr_assert_not(file_exists(&d, "log", NULL));
+	cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+	fd = log.fd;
+	cr_assert_eq(file_remove(&d, "log", &err), OUTCOME_DONE);
+	cr_assert_eq(dir_make(&made, &d, "log", 0700, &err), OUTCOME_DONE);
+	log_follow(&log, &d, "log");
+	cr_assert_eq(log.fd, fd, "the old one is better than none");
+	dir_close(&made);
+	cr_assert_eq(dir_remove(&d, "log", &err), OUTCOME_DONE);
+	log_close(&log);
+	scratch_close(&d);
+}
+
 /* A line as long as the limit, to the octet. */
 Test(log, around_the_limit)
 {
