@@ -5,7 +5,11 @@
  */
 #include "lib/alloc.h"
 #include "lib/text.h"
-#include "queue/hop.h"
+#include "queue/work.h"
+
+/* Tries, and milliseconds between two, to find a record at rest that is being delivered or moved. */
+#define ACT_TRIES 60
+#define ACT_PAUSE 50
 
 struct acting {
 	struct queue *queue;
@@ -181,14 +185,36 @@ static enum outcome admit(struct acting *a, const struct queue_place *place, con
 	return outcome;
 }
 
+/* A record in a work slot: what a crash left goes back to its hop, what is being delivered is left alone. */
+static enum outcome disturb(struct acting *a, const struct queue_place *place, struct error *err)
+{
+	bool busy = false;
+	struct lock slot;
+	enum outcome outcome = work_slot_try(a->queue, place->hop, place->within, &slot, err);
+
+	lock_release(&slot);
+	if (outcome == OUTCOME_DONE)
+		outcome = work_recover(a->queue, place->hop, &busy, err);
+	else if (err->code == EX_TEMPFAIL)
+		return error_set(err, EX_UNAVAILABLE, "%s is being delivered at this moment", place->name);
+	return outcome == OUTCOME_DONE ? error_set(err, EX_NOINPUT, "%s went back to its hop", place->name) : outcome;
+}
+
+/*
+ * Acts on what was found at PLACE. EX_NOINPUT: it is not there any more; EX_UNAVAILABLE: a program is delivering it. Both
+ * are worth another look.
+ */
 static enum outcome act_on_place(struct acting *a, const struct queue_place *place, struct error *err)
 {
 	struct lock lock;
 	struct dir from;
 	struct entry e;
 	bool fresh = strcmp(place->hop, "new") == 0 && strchr(place->name, '+') == NULL;
-	enum outcome outcome = hop_lock(a->queue, place->hop, &lock, err);
+	enum outcome outcome;
 
+	if (text_starts(place->within, "work-"))
+		return disturb(a, place, err);
+	outcome = hop_lock(a->queue, place->hop, &lock, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	if (text_ends(place->name, "~")) {
@@ -216,6 +242,55 @@ static enum outcome act_on_place(struct acting *a, const struct queue_place *pla
 	return outcome;
 }
 
+/* Where the record NAME lies now. */
+struct seeking {
+	const char *name;
+	struct queue_place place;
+	bool found;
+};
+
+static bool seek(void *context, const struct queue_place *place, const struct entry *entry, const struct error *err)
+{
+	struct seeking *s = context;
+
+	(void)entry;
+	(void)err;
+	if (strcmp(place->name, s->name) == 0) {
+		s->place = *place;
+		s->found = true;
+	}
+	return !s->found;
+}
+
+/* Acts on a record that may be moving: its place is looked up again until it stays, or for a few seconds. */
+static enum outcome act_on_moving(
+    struct acting *a, const struct id *id, const struct queue_place *found, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = ACT_PAUSE * 1000000L};
+	struct seeking s = {found->name, *found, true};
+	enum outcome outcome = OUTCOME_DONE;
+
+	for (unsigned i = 0; i < ACT_TRIES; i++) {
+		outcome = act_on_place(a, &s.place, err);
+		if (outcome == OUTCOME_DONE || (err->code != EX_NOINPUT && err->code != EX_UNAVAILABLE))
+			return outcome;
+		if (err->code == EX_UNAVAILABLE)
+			nanosleep(&pause, NULL);
+		s.found = false;
+		outcome = queue_find(a->queue, id, seek, &s, err);
+		if (outcome != OUTCOME_DONE)
+			return outcome;
+		if (!s.found && strchr(found->name, '+') == NULL)
+			return error_set(err, EX_TEMPFAIL, "%s is being routed; try again in a moment", found->name);
+		if (!s.found)
+			return error_set(err, EX_DATAERR, "%s has left the queue meanwhile", found->name);
+	}
+	if (err->code == EX_UNAVAILABLE)
+		outcome = error_set(
+		    err, EX_TEMPFAIL, "%s is being delivered at this moment; try again in a moment", found->name);
+	return outcome;
+}
+
 enum outcome queue_act(
     struct queue *q, enum queue_action action, const struct id *id, size_t *count, struct error *err)
 {
@@ -232,7 +307,7 @@ enum outcome queue_act(
 	for (size_t i = 0; i < a.count && outcome == OUTCOME_DONE; i++) {
 		struct error why = ERROR_NONE;
 
-		if (act_on_place(&a, &a.places[i], &why) == OUTCOME_DONE)
+		if (act_on_moving(&a, id, &a.places[i], &why) == OUTCOME_DONE)
 			(*count)++;
 		else if (first.code == EX_OK)
 			first = why;

@@ -54,6 +54,20 @@ static void build_top(struct config *c, struct config_source *s)
 	c->min_free = (uint64_t)16 << 20;
 	c->reports = 100;
 	c->hops = LIMIT_HOPS;
+	c->smtpd = (struct config_smtpd){.connections = 1500,
+	    .connections_each = 50,
+	    .recipients = 1000,
+	    .errors = 20,
+	    .idle = 5 * 60,
+	    .session = 2 * 3600,
+	    .min_rate = 20};
+	c->smtp = (struct config_smtp){.connections = 50,
+	    .connections_each = 5,
+	    .connect = 30,
+	    .timeout = 5 * 60,
+	    .poll = 60,
+	    .port = 25,
+	    .ipv6 = true};
 	section_apply(s, &s->sections[0], c);
 }
 
@@ -91,6 +105,15 @@ static void build_alias(struct config *c, struct config_source *s, const struct 
 	section_apply(s, section, a);
 }
 
+static void build_destination(struct config *c, struct config_source *s, const struct config_section *section)
+{
+	struct config_destination *d = &c->destinations[c->destination_count++];
+
+	d->pattern = mem_string(section->title);
+	d->where = where(s, section);
+	section_apply(s, section, d);
+}
+
 static size_t sections_of(const struct config_source *s, enum config_scope scope)
 {
 	size_t count = 0;
@@ -106,6 +129,7 @@ static void config_build(struct config *c, struct config_source *s)
 	c->neighbours = mem_array(sections_of(s, SCOPE_NEIGHBOUR), sizeof c->neighbours[0]);
 	c->routes = mem_array(sections_of(s, SCOPE_ROUTE), sizeof c->routes[0]);
 	c->aliases = mem_array(sections_of(s, SCOPE_ALIAS), sizeof c->aliases[0]);
+	c->destinations = mem_array(sections_of(s, SCOPE_DESTINATION), sizeof c->destinations[0]);
 	for (size_t i = 1; i < s->section_count; i++) {
 		const struct config_section *section = &s->sections[i];
 
@@ -115,6 +139,8 @@ static void config_build(struct config *c, struct config_source *s)
 			build_route(c, s, section);
 		else if (section->scope == SCOPE_ALIAS)
 			build_alias(c, s, section);
+		else if (section->scope == SCOPE_DESTINATION)
+			build_destination(c, s, section);
 		else
 			section_apply(s, section, c);
 	}
@@ -164,6 +190,26 @@ static void alias_release(struct config_alias *a)
 	free(a->where);
 }
 
+static void destination_release(struct config_destination *d)
+{
+	free(d->pattern);
+	free(d->authorities);
+	free(d->user);
+	free(d->password);
+	free(d->where);
+}
+
+static void smtpd_release(struct config_smtpd *s)
+{
+	strings_release(&s->listen);
+	free(s->name);
+	free(s->certificate);
+	free(s->certificate_key);
+	strings_release(&s->networks);
+	free(s->user);
+	free(s->group);
+}
+
 void config_release(struct config *c)
 {
 	free(c->path);
@@ -174,7 +220,9 @@ void config_release(struct config *c)
 	free(c->host);
 	strings_release(&c->domains);
 	free(c->postmaster);
-	strings_release(&c->smtpd_listen);
+	smtpd_release(&c->smtpd);
+	free(c->smtp.name);
+	free(c->smtp.nameservers);
 	strings_release(&c->pop3d_listen);
 	for (size_t i = 0; i < c->neighbour_count; i++)
 		neighbour_release(&c->neighbours[i]);
@@ -185,6 +233,9 @@ void config_release(struct config *c)
 	for (size_t i = 0; i < c->alias_count; i++)
 		alias_release(&c->aliases[i]);
 	free(c->aliases);
+	for (size_t i = 0; i < c->destination_count; i++)
+		destination_release(&c->destinations[i]);
+	free(c->destinations);
 	*c = (struct config){0};
 }
 

@@ -14,6 +14,9 @@
 
 enum via { VIA_NEIGHBOUR, VIA_SMTP, VIA_MAILDIR, VIA_LMTP };
 
+/* Who may hand in mail for a route by SMTP without being known here; by default what the pattern and the way say. */
+enum public_route { PUBLIC_BY_PATTERN, PUBLIC_YES, PUBLIC_NO };
+
 /* Where a list of strings is short and read once, an array with its count. */
 struct strings {
 	char **items;
@@ -35,6 +38,7 @@ struct config_neighbour {
 	uint64_t batch_size;	/* content octets after which a batch is closed; default 1M */
 	uint64_t resend;	/* seconds before an unacknowledged batch is copied again; default 1d */
 	uint64_t outstanding;	/* octets of unacknowledged batches after which nothing more is packed; default 1G */
+	uint64_t rate;		/* bits a second of the link, to tell people what a message costs; 0: not said */
 	struct strings window;	/* "HH:MM-HH:MM", when it may be called; empty: always */
 	char *where;		/* "file:line" */
 };
@@ -42,9 +46,11 @@ struct config_neighbour {
 struct config_route {
 	char *pattern; /* "user@domain", "domain", "*.domain", "*" */
 	enum via via;
-	char *target;	 /* neighbour's name, "host:port" of a smarthost or null, LMTP path */
-	uint64_t expire; /* seconds; default: the general one */
-	uint64_t warn;	 /* seconds, 0: no delay warning */
+	char *target;	   /* neighbour's name, "host:port" of a smarthost or null, LMTP path */
+	uint64_t expire;   /* seconds; default: the general one */
+	uint64_t warn;	   /* seconds, 0: no delay warning */
+	uint64_t max_size; /* largest message that the narrowest link further on takes; 0: not said */
+	enum public_route public;
 	char *where;
 };
 
@@ -54,6 +60,60 @@ struct config_alias {
 	char *where;
 };
 
+/* packetboat-smtpd; see packetboat.conf(5) for each. */
+struct config_smtpd {
+	struct strings listen;	   /* "ADDRESS" or "KIND:ADDRESS", as written */
+	char *name;		   /* in the greeting; default: the first domain, else the host's name */
+	char *certificate;	   /* PEM; default KEYS/tls-certificate.pem, made when missing */
+	char *certificate_key;	   /* default KEYS/tls-key.pem */
+	struct strings networks;   /* "ADDRESS/BITS", that may relay */
+	uint64_t connections;	   /* in all; default 1500 */
+	uint64_t connections_each; /* from one address outside `networks`; default 50 */
+	uint64_t recipients;	   /* of one message; default 1000 */
+	uint64_t messages;	   /* of one session; default 0: any number */
+	uint64_t errors;	   /* of one session; default 20 */
+	uint64_t idle;		   /* seconds without a command or a piece of text; default 5m */
+	uint64_t session;	   /* seconds in all; default 2h */
+	uint64_t
+	    min_rate; /* octets a second that a text must come with, after a grace (packetboat.conf(5)); default 20 */
+	bool normalise; /* a bare LF is taken for CRLF; default false: refused */
+	char *user;	/* to become after the sockets are open; null: stay */
+	char *group;
+};
+
+enum tls_policy {
+	POLICY_DEFAULT,	 /* offered for mail exchangers, verified for servers named in a route, but on this machine */
+	POLICY_NONE,	 /* never */
+	POLICY_OFFERED,	 /* when the server offers it, whatever its certificate (RFC 7435) */
+	POLICY_REQUIRED, /* always, whatever its certificate */
+	POLICY_VERIFIED, /* always, with a certificate for its name */
+	POLICY_IMPLICIT, /* verified, and TLS from the first octet (RFC 8314) */
+};
+
+/* How packetboat-smtp treats one destination: section "destination". */
+struct config_destination {
+	char *pattern; /* a domain, "*.domain", "*", "host:port" of a smarthost, or the path of an LMTP socket */
+	enum tls_policy tls;
+	char *authorities;    /* PEM file of certificate authorities; null: the system's */
+	char *user;	      /* for AUTH */
+	char *password;	      /* path of a file of mode 0600 that holds the password */
+	uint64_t connections; /* at once; 0: the general limit */
+	char *where;
+};
+
+/* packetboat-smtp. */
+struct config_smtp {
+	char *name;		   /* for EHLO; default as smtpd's */
+	uint64_t connections;	   /* in all; default 50 */
+	uint64_t connections_each; /* to one destination; default 5 */
+	uint64_t connect;	   /* seconds for a connection to stand; default 30 */
+	uint64_t timeout;	   /* seconds without progress; default 5m */
+	uint64_t poll;		   /* seconds between looks at the queue when nothing tells of mail; default 60 */
+	char *nameservers;	   /* "ADDRESS:PORT,…"; null: the system's */
+	uint64_t port;		   /* of mail exchangers; default 25 */
+	bool ipv6;		   /* default true */
+};
+
 struct config {
 	char *path;	 /* of packetboat.conf */
 	char *directory; /* that holds it */
@@ -61,18 +121,19 @@ struct config {
 	char *keys;	 /* default DIRECTORY/keys */
 	char *users;	 /* password file of the bridges; default DIRECTORY/users */
 	char *host;
-	struct strings domains;	     /* lower case */
-	char *postmaster;	     /* address that gets what postmaster gets; null: the local box "postmaster" */
-	uint64_t expire;	     /* default 30d */
-	uint64_t warn;		     /* default 2d; 0: never */
-	uint64_t retry_min;	     /* first back-off, default 5m; doubles up to */
-	uint64_t retry_max;	     /* default 4h */
-	uint64_t max_size;	     /* of one message, default 2G: octets of content */
-	uint64_t min_free;	     /* bytes to leave free on the disk, default 16M */
-	uint64_t reports;	     /* reports made in one pass at most, default 100 */
-	uint64_t hops;		     /* default and maximum LIMIT_HOPS */
-	struct strings smtpd_listen; /* where the SMTP and POP3 servers listen, as written */
-	struct strings pop3d_listen;
+	struct strings domains; /* lower case */
+	char *postmaster;	/* address that gets what postmaster gets; null: the local box "postmaster" */
+	uint64_t expire;	/* default 30d */
+	uint64_t warn;		/* default 2d; 0: never */
+	uint64_t retry_min;	/* first back-off, default 5m; doubles up to */
+	uint64_t retry_max;	/* default 4h */
+	uint64_t max_size;	/* of one message, default 2G: octets of content */
+	uint64_t min_free;	/* bytes to leave free on the disk, default 16M */
+	uint64_t reports;	/* reports made in one pass at most, default 100 */
+	uint64_t hops;		/* default and maximum LIMIT_HOPS */
+	struct config_smtpd smtpd;
+	struct config_smtp smtp;
+	struct strings pop3d_listen; /* where the POP3 server listens, as written */
 
 	struct config_neighbour *neighbours;
 	size_t neighbour_count;
@@ -80,6 +141,8 @@ struct config {
 	size_t route_count;
 	struct config_alias *aliases;
 	size_t alias_count;
+	struct config_destination *destinations;
+	size_t destination_count;
 };
 
 /* The path to use: GIVEN, else $PACKETBOAT_CONF, else /etc/packetboat/packetboat.conf. Not allocated. */
@@ -93,6 +156,23 @@ enum outcome config_load(
     struct config *c, const char *path, config_complain *complain, void *context, struct error *err);
 void config_release(struct config *c);
 const struct config_neighbour *config_neighbour(const struct config *c, const char *name);
+/*
+ * What a route's recipients may be handed in by anyone? Yes for ways into our own network: "maildir", "lmtp", and a
+ * neighbour for a pattern that names domains; no for "*", for a top-level domain as "*.org", and for SMTP, which would make
+ * an open relay; or as `public` says.
+ */
+bool config_route_public(const struct config_route *r);
+/* The section for what is delivered to NAME: a domain, or "host:port" or a path that must match whole. Null: none. */
+const struct config_destination *config_destination(const struct config *c, const char *name);
+/* The name by which the SMTP programs know this host: NAME if given, else the first domain, else the host's name. */
+const char *config_mail_name(const struct config *c, const char *name);
+/* "SERVICE:ADDRESS" of smtpd's listen option: smtp, submission, submissions, lmtp; without a service it is smtp. */
+enum listen_service { LISTEN_SMTP, LISTEN_SUBMISSION, LISTEN_SUBMISSIONS, LISTEN_LMTP };
+/* *ADDRESS points into TEXT. */
+enum listen_service listen_service(const char *text, const char **address);
+/* Is the address in one of NETWORKS ("192.0.2.0/24", "2001:db8::/32", "127.0.0.1")? False for what is no address. */
+bool config_network_has(const struct strings *networks, const char *address);
+bool config_network_valid(const char *text);
 /* Is DOMAIN one of ours: a configured domain or the host's own name? Without regard to case. */
 bool config_is_local(const struct config *c, struct view domain);
 

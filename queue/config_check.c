@@ -131,6 +131,22 @@ static void check_neighbour(const struct config *c, struct config_source *s, con
 		    "neighbour \"%s\" has no key: it is what \"packetboat key\" prints there", section->title);
 }
 
+static bool route_opens(const struct config_route *route)
+{
+	return route->public == PUBLIC_YES && strcmp(route->pattern, "*") == 0 && route->via != VIA_MAILDIR;
+}
+
+static void check_public(
+    struct config_source *s, const struct config_section *section, const struct config_route *route)
+{
+	const struct config_setting *public = section_setting(section, "public");
+
+	if (public != NULL && route_opens(route))
+		mistake_add(s, public->file, public->line,
+		    "public: strangers could send mail through this host to anybody; name the domains instead of "
+		    "\"*\"");
+}
+
 static void check_route(const struct config *c, struct config_source *s, const struct config_section *section,
     const struct config_route *route)
 {
@@ -145,6 +161,18 @@ static void check_route(const struct config *c, struct config_source *s, const s
 	else if (route->via == VIA_NEIGHBOUR && route->target != NULL && !s->incomplete &&
 		 config_neighbour(c, route->target) == NULL)
 		mistake_add(s, via->file, via->values[0].line, "via: neighbour \"%s\" is not defined", route->target);
+	check_public(s, section, route);
+}
+
+static void check_destination(
+    struct config_source *s, const struct config_section *section, const struct config_destination *destination)
+{
+	if ((destination->user == NULL) != (destination->password == NULL))
+		mistake_add(s, section->file, section->line, "destination \"%s\" has %s: give both, or neither",
+		    section->title, destination->user == NULL ? "a password and no user" : "a user and no password");
+	if (destination->user != NULL && destination->tls == POLICY_NONE)
+		mistake_add(s, section->file, section->line,
+		    "destination \"%s\": a password is not sent without TLS (tls = \"none\")", section->title);
 }
 
 /* ---- aliases -------------------------------------------------------------------------------------- */
@@ -264,6 +292,7 @@ static void check_loops(const struct config *c, struct config_source *s, const s
 static void check_sections(const struct config *c, struct config_source *s)
 {
 	size_t routes = 0;
+	size_t destinations = 0;
 
 	for (size_t i = 1; i < s->section_count; i++) {
 		const struct config_section *section = &s->sections[i];
@@ -272,6 +301,8 @@ static void check_sections(const struct config *c, struct config_source *s)
 			check_neighbour(c, s, section);
 		else if (section->scope == SCOPE_ROUTE)
 			check_route(c, s, section, &c->routes[routes++]);
+		else if (section->scope == SCOPE_DESTINATION)
+			check_destination(s, section, &c->destinations[destinations++]);
 		else if (section->scope == SCOPE_ALIAS)
 			check_alias(s, section);
 	}
@@ -285,7 +316,9 @@ void config_check(const struct config *c, struct config_source *s)
 	check_sections(c, s);
 	check_unique(s, SCOPE_NEIGHBOUR);
 	check_unique(s, SCOPE_ROUTE);
+	check_unique(s, SCOPE_DESTINATION);
 	check_unique(s, SCOPE_SMTPD);
+	check_unique(s, SCOPE_SMTP);
 	check_unique(s, SCOPE_POP3D);
 	check_second(s, &aliases);
 	check_loops(c, s, &aliases);

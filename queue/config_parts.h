@@ -9,6 +9,8 @@
  *
  *	config_check.c	 what only shows when all is read: names that point nowhere, loops
  *
+ *	config_look.c	 what the programs ask of it beside its members
+ *
  *	config.c	 puts them together
  */
 #ifndef QUEUE_CONFIG_PARTS_H
@@ -17,7 +19,17 @@
 #include "lib/file.h"
 #include "queue/config.h"
 
-enum config_scope { SCOPE_TOP, SCOPE_NEIGHBOUR, SCOPE_ROUTE, SCOPE_ALIAS, SCOPE_SMTPD, SCOPE_POP3D, SCOPE_UNKNOWN };
+enum config_scope {
+	SCOPE_TOP,
+	SCOPE_NEIGHBOUR,
+	SCOPE_ROUTE,
+	SCOPE_ALIAS,
+	SCOPE_DESTINATION,
+	SCOPE_SMTPD,
+	SCOPE_SMTP,
+	SCOPE_POP3D,
+	SCOPE_UNKNOWN
+};
 
 struct config_value {
 	char *text;
@@ -107,7 +119,7 @@ bool pattern_valid(const char *text, enum config_pattern form);
 
 /* ---- what only shows when all is read ------------------------------------------------------------- */
 
-/* The N-th section of a scope belongs to the N-th neighbour, route or alias of C. */
+/* The N-th section of a scope belongs to the N-th neighbour, route, alias or destination of C. */
 void config_check(const struct config *c, struct config_source *s);
 
 #endif

@@ -480,7 +480,9 @@ static const struct {
     {"neighbor", SCOPE_NEIGHBOUR, CFGF_MULTI | CFGF_TITLE},
     {"route", SCOPE_ROUTE, CFGF_MULTI | CFGF_TITLE},
     {"alias", SCOPE_ALIAS, CFGF_MULTI | CFGF_TITLE},
+    {"destination", SCOPE_DESTINATION, CFGF_MULTI | CFGF_TITLE},
     {"smtpd", SCOPE_SMTPD, CFGF_MULTI},
+    {"smtp", SCOPE_SMTP, CFGF_MULTI},
     {"pop3d", SCOPE_POP3D, CFGF_MULTI},
 };
 #define SECTION_KINDS (sizeof section_kinds / sizeof section_kinds[0])

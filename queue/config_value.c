@@ -202,6 +202,14 @@ static bool read_via(const struct job *job)
 	return true;
 }
 
+/* The same for listening: any name or "*", and port 0, which the system chooses. */
+static bool listen_endpoint_valid(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+
+	return endpoint_valid(text) || (colon != NULL && colon > text && strcmp(colon, ":0") == 0);
+}
+
 /* ---- values of lists ------------------------------------------------------------------------------ */
 
 static bool read_list(const struct job *job)
@@ -291,11 +299,71 @@ static bool read_window(const struct job *job)
 	return add(job, job->text);
 }
 
+/* "ADDRESS" or "SERVICE:ADDRESS"; the address is judged when it is listened at. */
+static bool read_listen(const struct job *job)
+{
+	const char *address;
+	enum listen_service service = listen_service(job->text, &address);
+
+	if (address[0] == '/' ? address[1] == '\0' : !listen_endpoint_valid(address))
+		return wrong(job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\", or "
+				  "\"submission:HOST:PORT\", \"submissions:HOST:PORT\", \"lmtp:/PATH\"");
+	(void)service;
+	return add(job, job->text);
+}
+
+static bool read_network(const struct job *job)
+{
+	if (!config_network_valid(job->text))
+		return wrong(job,
+		    "is no network: \"192.0.2.0/24\", \"2001:db8::/32\" or one address; and the whole Internet is "
+		    "no network");
+	return add(job, job->text);
+}
+
+/* ---- values of the SMTP programs ------------------------------------------------------------------- */
+
+static bool read_mail_name(const struct job *job)
+{
+	if (!pattern_valid(job->text, PATTERN_DOMAIN))
+		return wrong(job, "is not a domain name");
+	return store(job, job->text);
+}
+
+static bool read_tls(const struct job *job)
+{
+	static const char *const names[] = {
+	    [POLICY_NONE] = "none",
+	    [POLICY_OFFERED] = "offered",
+	    [POLICY_REQUIRED] = "required",
+	    [POLICY_VERIFIED] = "verified",
+	    [POLICY_IMPLICIT] = "implicit",
+	};
+
+	for (size_t i = POLICY_NONE; i <= POLICY_IMPLICIT; i++)
+		if (strcmp(job->text, names[i]) == 0) {
+			*(enum tls_policy *)job->place = (enum tls_policy)i;
+			return true;
+		}
+	return wrong(job, "is none of \"none\", \"offered\", \"required\", \"verified\" and \"implicit\"");
+}
+
+static bool read_public(const struct job *job)
+{
+	int value = cfg_parse_boolean(job->text);
+
+	if (value < 0)
+		return wrong(job, "is neither true nor false");
+	*(enum public_route *)job->place = value > 0 ? PUBLIC_YES : PUBLIC_NO;
+	return true;
+}
+
 /* ---- the options ---------------------------------------------------------------------------------- */
 
 #define TOP(field)	 offsetof(struct config, field)
 #define NEIGHBOUR(field) offsetof(struct config_neighbour, field)
 #define ROUTE(field)	 offsetof(struct config_route, field)
+#define TO(field)	 offsetof(struct config_destination, field)
 
 static const struct config_option options[] = {
     {SCOPE_TOP, "host", read_host, TOP(host), 0, 0},
@@ -322,22 +390,58 @@ static const struct config_option options[] = {
     {SCOPE_NEIGHBOUR, "batch-size", read_size, NEIGHBOUR(batch_size), 1, SIZE_MOST},
     {SCOPE_NEIGHBOUR, "resend", read_duration, NEIGHBOUR(resend), 1, DURATION_MAX},
     {SCOPE_NEIGHBOUR, "outstanding", read_size, NEIGHBOUR(outstanding), 1, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "rate", read_number, NEIGHBOUR(rate), 1, UINT32_MAX},
     {SCOPE_NEIGHBOUR, "window", read_window, NEIGHBOUR(window), 0, 0},
 
     {SCOPE_ROUTE, "via", read_via, 0, 0, 0},
     {SCOPE_ROUTE, "expire", read_duration, ROUTE(expire), 1, DURATION_MAX},
     {SCOPE_ROUTE, "warn", read_duration, ROUTE(warn), 0, DURATION_MAX},
+    {SCOPE_ROUTE, "max-size", read_size, ROUTE(max_size), 0, SIZE_MOST},
+    {SCOPE_ROUTE, "public", read_public, ROUTE(public), 0, 0},
 
     {SCOPE_ALIAS, "to", read_target, offsetof(struct config_alias, targets), 0, 0},
 
-    {SCOPE_SMTPD, "listen", read_list, TOP(smtpd_listen), 0, 0},
+    {SCOPE_DESTINATION, "tls", read_tls, TO(tls), 0, 0},
+    {SCOPE_DESTINATION, "authorities", read_path, TO(authorities), 0, 0},
+    {SCOPE_DESTINATION, "user", read_plain, TO(user), 0, 0},
+    {SCOPE_DESTINATION, "password", read_path, TO(password), 0, 0},
+    {SCOPE_DESTINATION, "connections", read_number, TO(connections), 1, 1000},
+
+    {SCOPE_SMTPD, "listen", read_listen, TOP(smtpd.listen), 0, 0},
+    {SCOPE_SMTPD, "name", read_mail_name, TOP(smtpd.name), 0, 0},
+    {SCOPE_SMTPD, "certificate", read_path, TOP(smtpd.certificate), 0, 0},
+    {SCOPE_SMTPD, "certificate-key", read_path, TOP(smtpd.certificate_key), 0, 0},
+    {SCOPE_SMTPD, "networks", read_network, TOP(smtpd.networks), 0, 0},
+    {SCOPE_SMTPD, "connections", read_number, TOP(smtpd.connections), 1, 100000},
+    {SCOPE_SMTPD, "connections-each", read_number, TOP(smtpd.connections_each), 1, 100000},
+    {SCOPE_SMTPD, "recipients", read_number, TOP(smtpd.recipients), 100, LIMIT_RECIPIENTS},
+    {SCOPE_SMTPD, "messages", read_number, TOP(smtpd.messages), 0, UINT32_MAX},
+    {SCOPE_SMTPD, "errors", read_number, TOP(smtpd.errors), 1, 10000},
+    {SCOPE_SMTPD, "idle", read_duration, TOP(smtpd.idle), 1, 86400},
+    {SCOPE_SMTPD, "session", read_duration, TOP(smtpd.session), 1, 30 * 86400},
+    {SCOPE_SMTPD, "min-rate", read_number, TOP(smtpd.min_rate), 0, UINT32_MAX},
+    {SCOPE_SMTPD, "normalise", read_boolean, TOP(smtpd.normalise), 0, 0},
+    {SCOPE_SMTPD, "user", read_plain, TOP(smtpd.user), 0, 0},
+    {SCOPE_SMTPD, "group", read_plain, TOP(smtpd.group), 0, 0},
+
+    {SCOPE_SMTP, "name", read_mail_name, TOP(smtp.name), 0, 0},
+    {SCOPE_SMTP, "connections", read_number, TOP(smtp.connections), 1, 1000},
+    {SCOPE_SMTP, "connections-each", read_number, TOP(smtp.connections_each), 1, 1000},
+    {SCOPE_SMTP, "connect", read_duration, TOP(smtp.connect), 1, 3600},
+    {SCOPE_SMTP, "timeout", read_duration, TOP(smtp.timeout), 1, 86400},
+    {SCOPE_SMTP, "poll", read_duration, TOP(smtp.poll), 1, 86400},
+    {SCOPE_SMTP, "nameservers", read_plain, TOP(smtp.nameservers), 0, 0},
+    {SCOPE_SMTP, "port", read_number, TOP(smtp.port), 1, 65535},
+    {SCOPE_SMTP, "ipv6", read_boolean, TOP(smtp.ipv6), 0, 0},
+
     {SCOPE_POP3D, "listen", read_list, TOP(pop3d_listen), 0, 0},
 };
 
 static bool option_is_list(const struct config_option *option)
 {
 	return option->read == read_list || option->read == read_domain || option->read == read_pattern ||
-	       option->read == read_target || option->read == read_call || option->read == read_window;
+	       option->read == read_target || option->read == read_call || option->read == read_window ||
+	       option->read == read_listen || option->read == read_network;
 }
 
 const struct config_option *option_at(enum config_scope scope, size_t i)
@@ -361,7 +465,8 @@ const char *option_name(const struct config_option *option)
 	return option->name;
 }
 
-static const char *const scopes[] = {"the file", "neighbour", "route", "alias", "smtpd", "pop3d", "section"};
+static const char *const scopes[] = {
+    "the file", "neighbour", "route", "alias", "destination", "smtpd", "smtp", "pop3d", "section"};
 
 const char *scope_name(enum config_scope scope)
 {

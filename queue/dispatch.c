@@ -5,6 +5,7 @@
 #include "lib/text.h"
 #include "queue/address.h"
 #include "queue/hop.h"
+#include "queue/judge.h"
 #include "queue/route.h"
 
 /* Names that share their waits for the disk. */
@@ -14,7 +15,7 @@
 struct child {
 	char hop[LIMIT_HOST_NAME + 16];
 	struct entry entry;
-	char *target; /* smarthost or LMTP path it shares, null otherwise */
+	char *destination; /* of all its recipients (route_destination); null where there is none */
 };
 
 /* What is being routed: a message just handed over, or a record that comes round again. */
@@ -30,6 +31,7 @@ struct parent {
 	struct child *children;
 	size_t count;
 	size_t capacity;
+	struct error unsure; /* why a recipient cannot be routed now */
 };
 
 struct dispatch {
@@ -45,7 +47,7 @@ static void parent_release(struct parent *p)
 {
 	for (size_t i = 0; i < p->count; i++) {
 		entry_release(&p->children[i].entry);
-		free(p->children[i].target);
+		free(p->children[i].destination);
 	}
 	free(p->children);
 	p->children = NULL;
@@ -72,20 +74,25 @@ static void child_begin(const struct dispatch *d, const struct parent *p, struct
 	child->entry.warned = !p->fresh && p->entry.warned;
 }
 
-/* The child for HOP; local boxes, failures and expansions share one each as well. */
-static struct child *child_for(const struct dispatch *d, struct parent *p, const char *hop, const char *target)
+static bool same_destination(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* The child for HOP and DESTINATION; local boxes, failures and expansions share one each as well. */
+static struct child *child_for(const struct dispatch *d, struct parent *p, const char *hop, const char *destination)
 {
 	struct child *child;
 
-	for (size_t i = 0; i < p->count; i++) {
-		child = &p->children[i];
-		if (strcmp(child->hop, hop) == 0 && (target == NULL) == (child->target == NULL) &&
-		    (target == NULL || strcmp(target, child->target) == 0))
+	/* From the last one on: lists are often sorted by domain. */
+	for (size_t i = p->count; i > 0; i--) {
+		child = &p->children[i - 1];
+		if (strcmp(child->hop, hop) == 0 && same_destination(destination, child->destination))
 			return child;
 	}
 	p->children = mem_grow(p->children, p->count, &p->capacity, sizeof *child);
 	child = &p->children[p->count++];
-	*child = (struct child){.target = mem_string(target)};
+	*child = (struct child){.destination = mem_string(destination)};
 	snprintf(child->hop, sizeof child->hop, "%s", hop);
 	child_begin(d, p, child);
 	return child;
@@ -169,25 +176,21 @@ static const char *refused_whole(const struct dispatch *d, const struct envelope
 	return NULL;
 }
 
-/* The size limit of the way out. */
-static bool too_large_for(const struct dispatch *d, const struct envelope *e, const char *hop)
-{
-	const struct config_neighbour *n =
-	    text_starts(hop, "neighbour-") ? config_neighbour(d->config, hop + strlen("neighbour-")) : NULL;
-
-	return n != NULL && n->max_size > 0 && e->size > n->max_size;
-}
-
 static void route_recipient(const struct dispatch *d, struct parent *p, uint32_t index, const char *address)
 {
 	const struct envelope *e = &p->message.envelope;
 	struct route r;
 	const char *why;
-	char text[300];
+	struct judgement way = {.max_size = UINT64_MAX};
+	char *destination;
 
 	route_find(&r, d->config, &d->queue->mail, address);
+	judge_way(&way, d->config, &r);
 	why = forbidden(d, e, &r);
-	if (r.kind == ROUTE_FAIL) {
+	if (r.kind == ROUTE_FAIL && r.status[0] == '4') {
+		/* Nobody can say now: the message stays where it is. */
+		error_set(&p->unsure, EX_TEMPFAIL, "%s", r.reason);
+	} else if (r.kind == ROUTE_FAIL) {
 		child_fail(d, p, index, address, r.status, r.reason);
 	} else if (why != NULL) {
 		child_fail(d, p, index, address, "5.7.1", why);
@@ -197,13 +200,13 @@ static void route_recipient(const struct dispatch *d, struct parent *p, uint32_t
 		    "make a loop");
 	} else if (r.kind == ROUTE_EXPAND) {
 		entry_add_recipient(&child_for(d, p, "expand", NULL)->entry, index, address);
-	} else if (too_large_for(d, e, r.hop)) {
-		snprintf(text, sizeof text,
-		    "the message has %llu octets, more than the link to %s takes (option max-size)",
-		    (unsigned long long)e->size, r.hop + strlen("neighbour-"));
-		child_fail(d, p, index, address, "5.3.4", text);
+	} else if (way.max_size < e->size) {
+		judge_too_large(&way, d->config, e->size);
+		child_fail(d, p, index, address, way.status, way.text);
 	} else {
-		entry_add_recipient(&child_for(d, p, r.hop, r.target)->entry, index, r.address);
+		destination = route_destination(&r);
+		entry_add_recipient(&child_for(d, p, r.hop, destination)->entry, index, r.address);
+		free(destination);
 	}
 	route_release(&r);
 }
@@ -349,6 +352,10 @@ static enum outcome make(struct dispatch *d, struct parent *p, bool again, struc
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	decide(d, p);
+	if (p->unsure.outcome != OUTCOME_DONE) {
+		*err = p->unsure;
+		return OUTCOME_LATER;
+	}
 	for (size_t i = 0; i < p->count && outcome == OUTCOME_DONE; i++)
 		outcome = make_child(d, p, &p->children[i], err);
 	p->kept = p->fresh;

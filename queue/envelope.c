@@ -33,6 +33,7 @@ enum option {
 	OPTION_ORCPT = 9,
 	OPTION_SOURCE = 2,
 	OPTION_ORDINAL = 4,
+	OPTION_CLIENT = 6,
 };
 
 void envelope_init(struct envelope *e)
@@ -46,8 +47,10 @@ void envelope_release(struct envelope *e)
 		free(e->recipients[i].address);
 		free(e->recipients[i].orcpt);
 	}
-	for (size_t i = 0; i < e->hop_count; i++)
+	for (size_t i = 0; i < e->hop_count; i++) {
 		free(e->hops[i].host);
+		free(e->hops[i].client);
+	}
 	free(e->recipients);
 	free(e->hops);
 	free(e->envid);
@@ -88,7 +91,18 @@ const struct recipient *envelope_recipient(const struct envelope *e, uint32_t in
 void envelope_add_hop(struct envelope *e, const char *host, int64_t time, enum hop_protocol protocol)
 {
 	e->hops = mem_grow(e->hops, e->hop_count, &e->hop_capacity, sizeof e->hops[0]);
-	e->hops[e->hop_count++] = (struct hop){mem_string(host), time, (uint8_t)protocol};
+	e->hops[e->hop_count++] = (struct hop){mem_string(host), time, (uint8_t)protocol, NULL};
+}
+
+void envelope_hop_client(struct envelope *e, const char *client)
+{
+	struct hop *hop = e->hop_count == 0 ? NULL : &e->hops[e->hop_count - 1];
+
+	if (hop == NULL || client == NULL || client[0] == '\0' || strlen(client) > LIMIT_CLIENT ||
+	    strpbrk(client, "\r\n") != NULL)
+		return;
+	free(hop->client);
+	hop->client = mem_string(client);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------- */
@@ -109,7 +123,7 @@ static void write_option_number(struct buf *out, enum option option, uint64_t nu
 	buf_release(&value);
 }
 
-/* An option that belongs to recipient number PLACE. */
+/* An option that belongs to recipient or hop number PLACE. */
 static void write_option_at(struct buf *out, enum option option, size_t place, struct view value)
 {
 	struct buf both;
@@ -158,6 +172,9 @@ static void write_options(const struct envelope *e, enum envelope_form form, str
 		if (r->orcpt != NULL)
 			write_option_at(out, OPTION_ORCPT, i, view_text(r->orcpt));
 	}
+	for (size_t i = 0; i < e->hop_count; i++)
+		if (e->hops[i].client != NULL)
+			write_option_at(out, OPTION_CLIENT, i, view_text(e->hops[i].client));
 	if (form == ENVELOPE_ON_DISK)
 		write_source(e, out);
 }
@@ -349,6 +366,19 @@ static void read_recipient_option(struct envelope *e, uint64_t option, struct re
 	}
 }
 
+static void read_client(struct envelope *e, struct reader *value)
+{
+	uint64_t place = read_varint(value);
+
+	if (value->failed || place >= e->hop_count) {
+		value->failed = true;
+		return;
+	}
+	free(e->hops[place].client);
+	e->hops[place].client = view_line_text(value->rest, LIMIT_CLIENT, value);
+	value->rest = view_of(NULL, 0);
+}
+
 static void read_option(struct envelope *e, uint64_t option, struct reader *value)
 {
 	switch (option) {
@@ -370,6 +400,9 @@ static void read_option(struct envelope *e, uint64_t option, struct reader *valu
 		break;
 	case OPTION_SOURCE:
 		read_source(e, value);
+		break;
+	case OPTION_CLIENT:
+		read_client(e, value);
 		break;
 	default:
 		if (option & 1)

@@ -50,6 +50,9 @@ struct hop {
 	char *host;
 	int64_t time; /* by that host's clock */
 	uint8_t protocol;
+	char *
+	    client; /* who handed it in there, as the from clause of RFC 5321 4.4 has it: "mail.example.org ([192.0.2.1])";
+		       * null: not said */
 };
 
 struct envelope {
@@ -85,6 +88,8 @@ struct recipient *envelope_add_recipient(struct envelope *e, const char *address
 /* The recipient with number INDEX; null: the envelope has none. */
 const struct recipient *envelope_recipient(const struct envelope *e, uint32_t index);
 void envelope_add_hop(struct envelope *e, const char *host, int64_t time, enum hop_protocol protocol);
+/* Says of the hop added last who the client was; what does not fit LIMIT_CLIENT or is no plain line is left out. */
+void envelope_hop_client(struct envelope *e, const char *client);
 
 /* What is written relative to the item before it in the same batch; zero it for the first, and for a file. */
 struct envelope_context {

@@ -130,3 +130,17 @@ void header_unfold(struct view body, struct buf *out)
 			buf_byte(out, body.bytes[i]);
 	}
 }
+
+bool header_is_bulk(struct view body)
+{
+	static const char *const words[] = {"bulk", "list", "junk"};
+	struct buf word;
+	bool bulk = false;
+
+	buf_init(&word, SIZE_MAX);
+	header_unfold(body, &word);
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		bulk |= view_same(view_buf(&word), view_text(words[i]));
+	buf_release(&word);
+	return bulk;
+}

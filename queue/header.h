@@ -18,6 +18,8 @@ enum outcome header_read(struct source *source, struct buf *out, struct buf *ext
 bool header_next(struct view *section, struct view *name, struct view *body);
 /* The first field NAME (without case); false when there is none. */
 bool header_find(struct view section, const char *name, struct view *body);
+/* Is BODY that of a Precedence field of bulk mail: "bulk", "list" or "junk"? */
+bool header_is_bulk(struct view body);
 /* A body unfolded (RFC 5322 2.2.3) and without white space around it, appended to OUT. */
 void header_unfold(struct view body, struct buf *out);
 

@@ -35,7 +35,31 @@ enum outcome hop_list(const struct queue *q, struct names *hops, struct error *e
 bool hop_is_record(const char *name)
 {
 	/* Every id has dots; directories and markers have none. */
-	return strchr(name, '.') != NULL;
+	return strchr(name, '.') != NULL && !hop_is_ended(name);
+}
+
+bool hop_is_ended(const char *name)
+{
+	return text_ends(name, "~");
+}
+
+void hop_ended_name(const char *name, char out[static ENTRY_NAME + 1])
+{
+	snprintf(out, ENTRY_NAME + 1, "%s~", name);
+}
+
+enum outcome hop_end(const struct queue *q, const struct dir *d, const char *ended, struct error *err)
+{
+	char *name = mem_copy(ended, strlen(ended) - 1);
+	enum outcome outcome = file_remove(&q->msg, name, err);
+
+	free(name);
+	return outcome == OUTCOME_DONE ? file_remove(d, ended, err) : outcome;
+}
+
+bool hop_is_part(const char *name)
+{
+	return text_starts(name, "due-") || text_starts(name, "batch-") || text_starts(name, "work-");
 }
 
 enum outcome hop_parts(const struct dir *hop, struct names *parts, struct error *err)
@@ -47,7 +71,7 @@ enum outcome hop_parts(const struct dir *hop, struct names *parts, struct error 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	for (size_t i = 0; i < all.count; i++)
-		if (text_starts(all.items[i], "due-") || text_starts(all.items[i], "batch-"))
+		if (hop_is_part(all.items[i]))
 			names_add(parts, all.items[i]);
 	names_release(&all);
 	return OUTCOME_DONE;
@@ -84,10 +108,13 @@ static enum outcome bucket_empty_into(const struct dir *hop, const char *bucket,
 	return outcome == OUTCOME_DONE ? dir_remove(hop, bucket, err) : outcome;
 }
 
+/* Buckets that one call looks at: more than lie between now and the horizon. Names of records are not gathered. */
+#define WAKE_BUCKETS 2048
+
 enum outcome hop_wake(const struct dir *hop, uint64_t age, struct error *err)
 {
 	struct names names;
-	enum outcome outcome = dir_names(hop, &names, err);
+	enum outcome outcome = dir_names_after(hop, "due-", WAKE_BUCKETS, &names, err);
 
 	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++) {
 		uint64_t number;
@@ -102,18 +129,32 @@ enum outcome hop_wake(const struct dir *hop, uint64_t age, struct error *err)
 	return outcome;
 }
 
-enum outcome hop_defer(const struct dir *hop, const char *name, uint64_t due, struct error *err)
+/* Tries to move into a bucket that whoever wakes the hop may take away meanwhile: then it is due, and so is the record. */
+#define DEFER_TRIES 8
+
+enum outcome hop_defer(
+    const struct dir *from, const struct dir *hop, const char *name, uint64_t due, struct error *err)
 {
+	enum outcome outcome = OUTCOME_DONE;
 	char bucket[32];
-	struct dir d;
-	enum outcome outcome;
 
 	hop_bucket(due, bucket);
-	outcome = dir_make(&d, hop, bucket, 0700, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_rename(hop, name, &d, name, err);
-	dir_close(&d);
-	return outcome;
+	for (int i = 0; i < DEFER_TRIES; i++) {
+		struct error why = ERROR_NONE;
+		struct dir d;
+
+		outcome = dir_make(&d, hop, bucket, 0700, &why);
+		if (outcome == OUTCOME_DONE)
+			outcome = file_rename(from, name, &d, name, &why);
+		dir_close(&d);
+		if (outcome == OUTCOME_DONE)
+			break;
+		if (err != NULL)
+			*err = why;
+		if (why.code != EX_NOINPUT || !file_exists(from, name, NULL))
+			return outcome;
+	}
+	return outcome == OUTCOME_DONE ? OUTCOME_DONE : file_rename(from, name, hop, name, err);
 }
 
 enum outcome hop_read(const struct dir *d, const char *name, struct entry *e, struct error *err)

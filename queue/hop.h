@@ -23,6 +23,15 @@ enum outcome hop_list(const struct queue *q, struct names *hops, struct error *e
 enum outcome hop_parts(const struct dir *hop, struct names *parts, struct error *err);
 /* Is NAME a record or message, rather than a directory or a marker within a hop? */
 bool hop_is_record(const char *name);
+/*
+ * "ID+K~" in a work slot: a record that ended with nothing to be moved, reported or told to a neighbour. The renaming is its
+ * commit; what is left is to remove its content, and then itself: hop_end.
+ */
+bool hop_is_ended(const char *name);
+void hop_ended_name(const char *name, char out[static ENTRY_NAME + 1]);
+enum outcome hop_end(const struct queue *q, const struct dir *d, const char *ended, struct error *err);
+/* Is NAME that of a directory within a hop: a bucket, a batch, a work slot? */
+bool hop_is_part(const char *name);
 
 /* Takes the lock of a hop, waiting; or only if it is free. */
 enum outcome hop_lock(const struct queue *q, const char *hop, struct lock *lock, struct error *err);
@@ -32,8 +41,9 @@ enum outcome hop_lock_try(const struct queue *q, const char *hop, struct lock *l
 void hop_bucket(uint64_t due, char out[static 32]);
 /* Moves what has become due from its buckets into the hop itself. The hop is locked by the caller. */
 enum outcome hop_wake(const struct dir *hop, uint64_t age, struct error *err);
-/* Moves the record NAME from FROM into the bucket for DUE. */
-enum outcome hop_defer(const struct dir *hop, const char *name, uint64_t due, struct error *err);
+/* Moves the record NAME from FROM, the hop itself or a directory in it, into the hop's bucket for DUE. */
+enum outcome hop_defer(
+    const struct dir *from, const struct dir *hop, const char *name, uint64_t due, struct error *err);
 
 /* Lets go of what queue_find keeps. */
 void queue_forget_places(struct queue *q);

@@ -35,21 +35,39 @@ enum outcome maildir_make(const struct dir *mail, const char *name, struct error
 
 bool maildir_exists(const struct dir *mail, const char *name)
 {
-	struct dir box;
-	struct dir part = DIR_CLOSED;
 	bool found;
 
-	if (!name_is_safe(name))
-		return false;
-	found =
-	    dir_open(&box, mail, name, NULL) == OUTCOME_DONE && dir_open(&part, &box, "new", NULL) == OUTCOME_DONE;
-	dir_close(&part);
-	dir_close(&box);
-	return found;
+	return maildir_find(mail, name, &found, NULL) == OUTCOME_DONE && found;
 }
 
-/* The "with" name: RFC 3848 where there is one, plain words for the ways of our own. */
-static const char *protocol_name(uint8_t protocol)
+static enum outcome box_look(const struct dir *mail, const char *name, bool *found, struct error *err)
+{
+	char *part = mem_format("%s/new", name);
+	enum outcome outcome = dir_look(mail, part, found, err);
+
+	free(part);
+	return outcome;
+}
+
+enum outcome maildir_find(const struct dir *mail, const char *name, bool *found, struct error *err)
+{
+	bool postmaster = true;
+	enum outcome outcome;
+
+	*found = false;
+	if (!name_is_safe(name))
+		return OUTCOME_DONE;
+	outcome = box_look(mail, name, found, err);
+	if (outcome == OUTCOME_DONE && !*found)
+		outcome = box_look(mail, "postmaster", &postmaster, err);
+	if (outcome == OUTCOME_DONE && !postmaster)
+		outcome =
+		    error_set(err, EX_TEMPFAIL, "%s has not even a box for postmaster: is it mounted?", mail->path);
+	return outcome;
+}
+
+/* The "with" name: RFC 3848, and RFC 6531 4.3, where there is one; plain words for the ways of our own. */
+static const char *protocol_name(const struct envelope *e, uint8_t protocol)
 {
 	static const char *const names[] = {
 	    [HOP_LOCAL] = "local",
@@ -66,6 +84,16 @@ static const char *protocol_name(uint8_t protocol)
 	    [HOP_EXPANDED] = "local (alias)",
 	};
 
+	static const char *const utf8_names[] = {
+	    [HOP_ESMTP] = "UTF8SMTP",
+	    [HOP_ESMTPS] = "UTF8SMTPS",
+	    [HOP_ESMTPSA] = "UTF8SMTPSA",
+	    [HOP_ESMTPA] = "UTF8SMTPA",
+	    [HOP_LMTP] = "UTF8LMTP",
+	};
+
+	if (e->smtputf8 && protocol >= HOP_ESMTP && protocol <= HOP_LMTP)
+		return utf8_names[protocol];
 	return protocol < sizeof names / sizeof names[0] ? names[protocol] : "unknown";
 }
 
@@ -81,7 +109,12 @@ void trace_received(const struct envelope *e, const char *for_address, struct bu
 		buf_text(out, "Received: ");
 		if (i > 0 && hop->protocol == HOP_BATCH)
 			buf_format(out, "from %s ", e->hops[i - 1].host);
-		buf_format(out, "by %s with %s\r\n\tid %s", hop->host, protocol_name(hop->protocol), id);
+		if (hop->client != NULL) {
+			buf_text(out, "from ");
+			text_visible(view_text(hop->client), LIMIT_CLIENT, out);
+			buf_text(out, "\r\n\t");
+		}
+		buf_format(out, "by %s with %s\r\n\tid %s", hop->host, protocol_name(e, hop->protocol), id);
 		/* Further back the message may have had more recipients: only the last host can say. */
 		if (for_address != NULL && i == e->hop_count - 1) {
 			buf_text(out, "\r\n\tfor <");

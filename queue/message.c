@@ -20,27 +20,68 @@ static enum outcome writer_flush(struct message_writer *w, struct error *err)
 	return outcome;
 }
 
-/* Looks at every octet once: what the content needs of a transport, and that it is canonical. */
+/* What the octets need of a transport, whatever lines they stand in; eight at a time. */
+static void writer_classify(struct message_writer *w, const uint8_t *bytes, size_t size)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	const uint64_t tops = ones << 7;
+	uint64_t high = 0;
+	uint64_t zero = 0;
+
+	for (; size >= sizeof high; bytes += sizeof high, size -= sizeof high) {
+		uint64_t word;
+
+		memcpy(&word, bytes, sizeof word);
+		high |= word;
+		/* Has a top bit when, and only when, one of the octets is 0. */
+		zero |= (word - ones) & ~word;
+	}
+	for (; size > 0; bytes++, size--) {
+		high |= *bytes;
+		zero |= ((uint64_t)*bytes - 1) & ~(uint64_t)*bytes & 0x80;
+	}
+	w->saw_8bit |= (high & tops) != 0;
+	w->saw_binary |= (zero & tops) != 0;
+}
+
+/* Looks at every octet: what the content needs of a transport, and that it is canonical. */
 static enum outcome writer_inspect(struct message_writer *w, const uint8_t *bytes, size_t size, struct error *err)
 {
-	for (size_t i = 0; i < size; i++) {
-		uint8_t c = bytes[i];
+	const uint8_t *end = bytes + size;
+	const uint8_t *at = bytes;
 
-		if (c == '\n') {
-			if (w->last != '\r')
-				return error_set(err, EX_DATAERR, "the content has a bare LF after %llu octets",
-				    (unsigned long long)(w->size + i));
+	writer_classify(w, bytes, size);
+	while (at < end) {
+		const uint8_t *stop;
+		const uint8_t *bare;
+
+		if (w->last == '\r' && *at == '\n') {
 			w->line = 0;
-		} else {
-			/* A CR is either the line's end or bare, which is binary by itself. */
-			if (w->last == '\r' || c == '\0' || (c != '\r' && ++w->line > MESSAGE_LINE))
-				w->saw_binary = true;
-			if (c > 127)
-				w->saw_8bit = true;
+			w->last = *at++;
+			continue;
 		}
-		w->last = c;
+		/* A CR is either the line's end or bare, which is binary by itself. */
+		w->saw_binary |= w->last == '\r';
+		stop = memchr(at, '\r', (size_t)(end - at));
+		if (stop == NULL)
+			stop = end;
+		bare = memchr(at, '\n', (size_t)(stop - at));
+		if (bare != NULL)
+			return error_set(err, EX_DATAERR, "the content has a bare LF after %llu octets",
+			    (unsigned long long)(w->size + (uint64_t)(bare - bytes)));
+		w->line += (size_t)(stop - at);
+		w->saw_binary |= w->line > MESSAGE_LINE;
+		at = stop < end ? stop + 1 : end;
+		w->last = at[-1];
 	}
 	return OUTCOME_DONE;
+}
+
+/* From memory into a file. */
+static enum outcome writer_spill(struct message_writer *w, struct error *err)
+{
+	tmp_name(w->name);
+	return file_create(w->dir, w->name, &w->fd, err);
 }
 
 static enum outcome writer_write(struct sink *self, const void *bytes, size_t size, struct error *err)
@@ -52,29 +93,53 @@ static enum outcome writer_write(struct sink *self, const void *bytes, size_t si
 		return outcome;
 	crypto_generichash_update(&w->hash, bytes, size);
 	w->size += size;
-	if (w->pending.length + size > COPY_CHUNK) {
+	if (w->fd < 0 && w->size > w->hold)
+		outcome = writer_spill(w, err);
+	if (outcome == OUTCOME_DONE && w->fd >= 0 && w->pending.length + size > w->hold)
 		outcome = writer_flush(w, err);
-		if (outcome != OUTCOME_DONE)
-			return outcome;
-	}
-	if (size >= COPY_CHUNK)
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	if (w->fd >= 0 && size >= w->hold)
 		return file_write(w->fd, bytes, size, "a message file", err);
 	buf_append(&w->pending, bytes, size);
 	return OUTCOME_DONE;
 }
 
-enum outcome message_writer_open(struct message_writer *w, const struct dir *dir, struct error *err)
+void message_writer_open_small(struct message_writer *w, const struct dir *dir, size_t keep)
 {
 	uint8_t head[MESSAGE_HEAD] = {0};
-	enum outcome outcome;
 
-	*w = (struct message_writer){.sink = {writer_write}, .dir = dir, .fd = -1};
-	buf_init(&w->pending, COPY_CHUNK);
+	*w = (struct message_writer){.sink = {writer_write}, .dir = dir, .fd = -1, .hold = keep};
+	buf_init(&w->pending, keep + LIMIT_ENVELOPE + MESSAGE_FRAME);
 	crypto_generichash_init(&w->hash, NULL, 0, MESSAGE_DIGEST);
-	tmp_name(w->name);
-	outcome = file_create(dir, w->name, &w->fd, err);
 	/* The length in the head is not known yet: zeros until the end, so an unfinished file is no message. */
 	buf_append(&w->pending, head, sizeof head);
+}
+
+enum outcome message_writer_open(struct message_writer *w, const struct dir *dir, struct error *err)
+{
+	message_writer_open_small(w, dir, COPY_CHUNK);
+	return writer_spill(w, err);
+}
+
+/* Adds TAIL, and puts HEAD in its place. */
+static enum outcome writer_complete(
+    struct message_writer *w, const struct buf *head, const struct buf *tail, struct error *err)
+{
+	enum outcome outcome;
+
+	if (w->fd < 0) {
+		buf_view(&w->pending, view_buf(tail));
+		memcpy(w->pending.bytes, head->bytes, head->length);
+		w->finished = true;
+		return OUTCOME_DONE;
+	}
+	outcome = writer_flush(w, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = file_write(w->fd, tail->bytes, tail->length, "a message file", err);
+	if (outcome == OUTCOME_DONE)
+		outcome = file_write_at(w->fd, head->bytes, head->length, 0, "a message file", err);
+	w->finished = outcome == OUTCOME_DONE;
 	return outcome;
 }
 
@@ -84,9 +149,9 @@ enum outcome message_writer_finish(struct message_writer *w, struct envelope *e,
 	uint8_t digest[MESSAGE_DIGEST];
 	struct buf tail;
 	struct buf head;
-	enum outcome outcome = writer_flush(w, err);
+	enum outcome outcome;
 
-	if (outcome == OUTCOME_DONE && (e->recipient_count == 0 || e->recipient_count > LIMIT_RECIPIENTS))
+	if (e->recipient_count == 0 || e->recipient_count > LIMIT_RECIPIENTS)
 		return error_set(err, EX_DATAERR, "a message may have 1 to %d recipients, not %zu", LIMIT_RECIPIENTS,
 		    e->recipient_count);
 	if (w->last == '\r')
@@ -104,21 +169,25 @@ enum outcome message_writer_finish(struct message_writer *w, struct envelope *e,
 	crypto_generichash_update(&w->hash, head.bytes, head.length);
 	crypto_generichash_final(&w->hash, digest, sizeof digest);
 	buf_append(&tail, digest, sizeof digest);
-	if (outcome == OUTCOME_DONE && tail.failed)
+	if (tail.failed)
 		outcome = error_set(err, EX_DATAERR, "the envelope is larger than %zu octets", LIMIT_ENVELOPE);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_write(w->fd, tail.bytes, tail.length, "a message file", err);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_write_at(w->fd, head.bytes, head.length, 0, "a message file", err);
+	else
+		outcome = writer_complete(w, &head, &tail, err);
 	buf_release(&head);
 	buf_release(&tail);
 	return outcome;
+}
+
+struct view message_writer_image(const struct message_writer *w)
+{
+	return w->finished && w->fd < 0 ? view_buf(&w->pending) : view_of(NULL, 0);
 }
 
 void message_writer_close(struct message_writer *w)
 {
 	file_close(&w->fd);
 	buf_release(&w->pending);
+	w->finished = false;
 }
 
 void message_writer_abort(struct message_writer *w)
@@ -168,25 +237,49 @@ static enum outcome message_verify(struct message *m, const uint8_t head[MESSAGE
 	return OUTCOME_DONE;
 }
 
-static enum outcome message_read_envelope(struct message *m, uint64_t offset, uint32_t length, struct error *err)
+static enum outcome envelope_decode(struct view bytes, const char *name, struct envelope *e, struct error *err)
 {
 	struct envelope_context context = {.time = 0};
-	uint8_t *bytes = mem_alloc(length);
 	struct reader r;
+
+	reader_init(&r, bytes);
+	if (!envelope_read(e, &context, &r) || r.rest.length > 0)
+		return error_set(err, EX_DATAERR, "%s is damaged: its envelope cannot be read", name);
+	return OUTCOME_DONE;
+}
+
+static enum outcome message_read_envelope(struct message *m, uint64_t offset, uint32_t length, struct error *err)
+{
+	uint8_t *bytes = mem_alloc(length);
 	enum outcome outcome = file_read_at(m->fd, bytes, length, offset, m->name, err);
 
-	reader_init(&r, view_of(bytes, length));
-	if (outcome == OUTCOME_DONE && (!envelope_read(&m->envelope, &context, &r) || r.rest.length > 0))
-		outcome = error_set(err, EX_DATAERR, "%s is damaged: its envelope cannot be read", m->name);
+	if (outcome == OUTCOME_DONE)
+		outcome = envelope_decode(view_of(bytes, length), m->name, &m->envelope, err);
 	free(bytes);
 	return outcome;
+}
+
+/* What head and tail of a file of SIZE octets say of the length of content and envelope. */
+static enum outcome message_lengths(const uint8_t head[MESSAGE_HEAD], const uint8_t tail[MESSAGE_END], uint64_t size,
+    const char *name, uint64_t *content, uint32_t *length, struct error *err)
+{
+	struct reader r;
+
+	if (memcmp(head, message_magic, sizeof message_magic) != 0)
+		return error_set(err, EX_DATAERR, "%s is no message file of this version", name);
+	reader_init(&r, view_of(head + sizeof message_magic, 8));
+	*content = read_u64(&r);
+	reader_init(&r, view_of(tail, 4));
+	*length = read_u32(&r);
+	if (*content > size || *length > LIMIT_ENVELOPE || MESSAGE_FRAME + *content + *length != size)
+		return error_set(err, EX_DATAERR, "%s is damaged: its lengths do not add up", name);
+	return OUTCOME_DONE;
 }
 
 static enum outcome message_load(struct message *m, enum message_check check, struct error *err)
 {
 	uint8_t head[MESSAGE_HEAD];
 	uint8_t tail[MESSAGE_END];
-	struct reader r;
 	struct stat st;
 	uint64_t size;
 	uint64_t content;
@@ -201,19 +294,40 @@ static enum outcome message_load(struct message *m, enum message_check check, st
 		outcome = file_read_at(m->fd, tail, sizeof tail, size - sizeof tail, m->name, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	if (memcmp(head, message_magic, sizeof message_magic) != 0)
-		return error_set(err, EX_DATAERR, "%s is no message file of this version", m->name);
-	reader_init(&r, view_of(head + sizeof message_magic, 8));
-	content = read_u64(&r);
-	reader_init(&r, view_of(tail, 4));
-	length = read_u32(&r);
-	if (content > size || length > LIMIT_ENVELOPE || MESSAGE_HEAD + content + length + MESSAGE_END != size)
-		return error_set(err, EX_DATAERR, "%s is damaged: its lengths do not add up", m->name);
+	outcome = message_lengths(head, tail, size, m->name, &content, &length, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
 	if (check == MESSAGE_VERIFY)
 		outcome = message_verify(m, head, size - MESSAGE_DIGEST, tail + 4, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = message_read_envelope(m, MESSAGE_HEAD + content, length, err);
 	m->envelope.size = content;
+	return outcome;
+}
+
+enum outcome message_image_read(struct view image, const char *name, struct envelope *e, struct error *err)
+{
+	uint8_t found[MESSAGE_DIGEST];
+	const uint8_t *end = image.bytes + image.length;
+	crypto_generichash_state hash;
+	uint64_t content;
+	uint32_t length;
+	enum outcome outcome;
+
+	envelope_init(e);
+	if (image.length < MESSAGE_FRAME)
+		return error_set(err, EX_DATAERR, "%s is cut short", name);
+	outcome = message_lengths(image.bytes, end - MESSAGE_END, image.length, name, &content, &length, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	crypto_generichash_init(&hash, NULL, 0, MESSAGE_DIGEST);
+	crypto_generichash_update(&hash, image.bytes + MESSAGE_HEAD, image.length - MESSAGE_HEAD - MESSAGE_DIGEST);
+	crypto_generichash_update(&hash, image.bytes, MESSAGE_HEAD);
+	crypto_generichash_final(&hash, found, sizeof found);
+	if (sodium_memcmp(found, end - MESSAGE_DIGEST, sizeof found) != 0)
+		return error_set(err, EX_DATAERR, "%s is damaged: its digest does not match", name);
+	outcome = envelope_decode(view_of(image.bytes + MESSAGE_HEAD + content, length), name, e, err);
+	e->size = content;
 	return outcome;
 }
 

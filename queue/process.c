@@ -3,8 +3,8 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
+#include "queue/dispatch.h"
 #include "queue/maildir.h"
-#include "queue/route.h"
 
 /* Decides about one opened item: done, or a failure that ends the work on this hop. */
 typedef enum outcome decide_item(
@@ -19,20 +19,37 @@ static const char *asked_address(const struct settle_item *item, size_t place)
 	return asked != NULL ? asked->address : r->address;
 }
 
+void process_route(const struct process *p, const struct settle_item *item, size_t place, struct route *r)
+{
+	route_find(r, p->config, &p->queue->mail, asked_address(item, place));
+}
+
 bool process_routed(const struct process *p, const struct settle_item *item, const char *hop)
 {
+	char *first = NULL; /* the destination of the first that waits, "" where there is none */
 	bool same = true;
 
 	for (size_t i = 0; i < item->entry.recipient_count && same; i++) {
 		struct route r;
+		char *destination;
 
 		if (item->entry.recipients[i].end != ENTRY_WAITS)
 			continue;
-		route_find(&r, p->config, &p->queue->mail, asked_address(item, i));
+		process_route(p, item, i, &r);
+		destination = route_destination(&r);
+		if (destination == NULL)
+			destination = mem_string("");
 		same = r.kind == ROUTE_HOP && strcmp(r.hop, hop) == 0 &&
-		       strcmp(r.address, item->entry.recipients[i].address) == 0;
+		       strcmp(r.address, item->entry.recipients[i].address) == 0 &&
+		       (first == NULL || strcmp(first, destination) == 0);
+		if (first == NULL) {
+			first = destination;
+			destination = NULL;
+		}
+		free(destination);
 		route_release(&r);
 	}
+	free(first);
 	return same;
 }
 
@@ -51,7 +68,7 @@ void process_limits(const struct process *p, struct settle_item *item)
 
 		if (item->entry.recipients[i].end != ENTRY_WAITS)
 			continue;
-		route_find(&r, p->config, &p->queue->mail, asked_address(item, i));
+		process_route(p, item, i, &r);
 		if (r.expire > 0 && (item->expire == 0 || r.expire < item->expire))
 			item->expire = r.expire;
 		if (r.warn > 0 && r.warn < item->warn)
@@ -63,6 +80,27 @@ void process_limits(const struct process *p, struct settle_item *item)
 }
 
 static decide_item decide_failed;
+static decide_item decide_waiting;
+
+struct waiting {
+	const char *hop;
+	const char *why;
+	uint64_t older;
+};
+
+/* Is the record too young to be told that it waits? One that was committed before a crash is finished all the same. */
+static bool too_young(const struct process *p, const struct dir *d, const char *name, const struct waiting *w)
+{
+	struct entry e;
+	bool young;
+
+	if (w->older == 0)
+		return false;
+	young = hop_read(d, name, &e, NULL) == OUTCOME_DONE && !e.ended && e.move_count == 0 &&
+		e.arrived_age + w->older > p->age->now;
+	entry_release(&e);
+	return young;
+}
 
 /* Failures in a row after which the cause is taken to be the disk, not the message. */
 #define PROCESS_PATIENCE 16
@@ -92,6 +130,8 @@ static enum outcome process_ready(
 			continue;
 		if (decide == decide_failed && *p->reports_left == 0)
 			break; /* the cap of this pass */
+		if (decide == decide_waiting && too_young(p, &s->dir, names.items[i], context))
+			continue;
 		if (process_one(p, s, names.items[i], decide, context, &why) == OUTCOME_DONE) {
 			failures = 0;
 			continue;
@@ -227,8 +267,10 @@ static void begin_again(const struct envelope *old, struct envelope *e)
 	e->envid = mem_string(old->envid);
 	e->sender = mem_string(old->sender);
 	e->lifetime = old->lifetime;
-	for (size_t i = 0; i < old->hop_count; i++)
+	for (size_t i = 0; i < old->hop_count; i++) {
 		envelope_add_hop(e, old->hops[i].host, old->hops[i].time, old->hops[i].protocol);
+		envelope_hop_client(e, old->hops[i].client);
+	}
 }
 
 static void expanded_envelope(const struct process *p, const struct settle_item *item, const struct recipient *from,
@@ -421,11 +463,6 @@ enum outcome process_removed(const struct process *p, struct error *err)
 	return process_hop(p, "removed", decide_removed, NULL, err);
 }
 
-struct waiting {
-	const char *hop;
-	const char *why;
-};
-
 static enum outcome decide_waiting(
     const struct process *p, struct settle *s, struct settle_item *item, void *context, struct error *err)
 {
@@ -440,16 +477,17 @@ static enum outcome decide_waiting(
 	return settle_close(s, item, err);
 }
 
-enum outcome process_waiting(const struct process *p, const char *hop, const char *why, struct error *err)
+enum outcome process_waiting(
+    const struct process *p, const char *hop, const char *why, uint64_t older, struct error *err)
 {
-	struct waiting w = {hop, why};
+	struct waiting w = {hop, why, older};
 
 	return process_hop(p, hop, decide_waiting, &w, err);
 }
 
 enum outcome process_held_up(const struct process *p, const char *hop, const char *why, struct error *err)
 {
-	struct waiting w = {hop, why};
+	struct waiting w = {hop, why, 0};
 	struct settle s;
 	enum outcome outcome = settle_init(&s, p->queue, p->config, p->age, hop, p->hooks, p->reports_left, err);
 
@@ -457,4 +495,35 @@ enum outcome process_held_up(const struct process *p, const char *hop, const cha
 		outcome = process_ready(p, &s, decide_waiting, &w, err);
 	settle_release(&s);
 	return outcome;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------- */
+
+size_t process_rounds(const struct process *p, process_trouble *trouble, void *context)
+{
+	static const struct {
+		const char *about;
+		enum outcome (*work)(const struct process *p, struct error *err);
+	} steps[] = {{"expand", process_expand}, {"failed", process_failed}, {"removed", process_removed},
+	    {"local", process_local}};
+	size_t moved = 0;
+
+	for (size_t round = 0; round < PROCESS_ROUNDS; round++) {
+		struct error err = ERROR_NONE;
+		size_t count;
+
+		if (dispatch_new(p->queue, p->config, p->age, &count, &err) != OUTCOME_DONE)
+			trouble(context, "new", &err);
+		moved += count;
+		for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+			struct error why = ERROR_NONE;
+
+			if (steps[i].work(p, &why) != OUTCOME_DONE)
+				trouble(context, steps[i].about, &why);
+		}
+		/* What could not be routed now is not tried again in this pass. */
+		if (count == 0 || dir_empty(&p->queue->new))
+			break;
+	}
+	return moved;
 }

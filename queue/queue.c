@@ -9,6 +9,7 @@
 
 #define INCARNATION_FILE "incarnation"
 #define SEQUENCE_FILE	 "sequence"
+#define LOG_FILE	 "log"
 
 static const char *const spool_directories[] = {
     "tmp", "stage", "arrivals", "msg", "queue", "queue/new", "out", "in", "corrupt", "state", "lock", "mail"};
@@ -180,9 +181,9 @@ enum outcome queue_open(struct queue *q, const char *path, const char *host, str
 	struct {
 		struct dir *dir;
 		const char *name;
-	} const parts[] = {{&q->tmp, "tmp"}, {&q->stage, "stage"}, {&q->msg, "msg"}, {&q->queue, "queue"},
-	    {&q->new, "queue/new"}, {&q->lock, "lock"}, {&q->state, "state"}, {&q->mail, "mail"},
-	    {&q->corrupt, "corrupt"}};
+	} const parts[] = {{&q->tmp, "tmp"}, {&q->stage, "stage"}, {&q->arrivals, "arrivals"}, {&q->msg, "msg"},
+	    {&q->queue, "queue"}, {&q->new, "queue/new"}, {&q->lock, "lock"}, {&q->state, "state"},
+	    {&q->mail, "mail"}, {&q->corrupt, "corrupt"}};
 
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		*parts[i].dir = DIR_CLOSED;
@@ -207,7 +208,7 @@ enum outcome queue_open(struct queue *q, const char *path, const char *host, str
 		err->outcome = outcome = outcome_of_exit(EX_CONFIG);
 	}
 	if (outcome == OUTCOME_DONE)
-		outcome = log_open(&q->log, &q->spool, "log", err);
+		outcome = log_open(&q->log, &q->spool, LOG_FILE, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = incarnation_load(q, err);
 	if (outcome != OUTCOME_DONE)
@@ -218,8 +219,8 @@ enum outcome queue_open(struct queue *q, const char *path, const char *host, str
 void queue_close(struct queue *q)
 {
 	queue_forget_places(q);
-	struct dir *const parts[] = {
-	    &q->spool, &q->tmp, &q->stage, &q->msg, &q->queue, &q->new, &q->lock, &q->state, &q->mail, &q->corrupt};
+	struct dir *const parts[] = {&q->spool, &q->tmp, &q->stage, &q->arrivals, &q->msg, &q->queue, &q->new,
+	    &q->lock, &q->state, &q->mail, &q->corrupt};
 
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		dir_close(parts[i]);
@@ -333,6 +334,13 @@ enum outcome queue_next_id(struct queue *q, uint64_t count, struct id *id, struc
 
 /* ---- handing over ---------------------------------------------------------------------------------------- */
 
+enum outcome handover_begin_small(struct queue *q, struct handover *h, size_t keep, struct error *err)
+{
+	*h = (struct handover){.queue = q, .writer.fd = -1};
+	message_writer_open_small(&h->writer, &q->tmp, keep);
+	return queue_space(q, COPY_CHUNK, err);
+}
+
 enum outcome handover_begin(struct queue *q, struct handover *h, struct error *err)
 {
 	enum outcome outcome;
@@ -349,10 +357,17 @@ struct sink *handover_sink(struct handover *h)
 	return &h->writer.sink;
 }
 
-static void log_accepted(struct queue *q, const char *id, const struct envelope *e)
+void queue_follow_log(struct queue *q)
+{
+	log_follow(&q->log, &q->spool, LOG_FILE);
+}
+
+void queue_log_accepted(struct queue *q, const struct envelope *e, const char *user)
 {
 	struct log_line line;
+	char id[LIMIT_ID];
 
+	id_print(&e->id, id);
 	log_begin(&line, &q->log, id, "accepted");
 	log_text(&line, "sender", e->sender[0] == '\0' ? "<>" : e->sender);
 	if (e->recipient_count == 1)
@@ -361,33 +376,58 @@ static void log_accepted(struct queue *q, const char *id, const struct envelope 
 		log_number(&line, "recipients", e->recipient_count);
 	log_number(&line, "size", e->size);
 	log_text(&line, "class", class_name(e->class));
+	if (e->hop_count > 0)
+		log_text(&line, "client", e->hops[e->hop_count - 1].client);
+	log_text(&line, "user", user);
 	log_end(&line);
+}
+
+enum outcome handover_finish(struct handover *h, struct envelope *e, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (e->id.sequence == 0)
+		outcome = queue_next_id(h->queue, 1, &e->id, err);
+	return outcome == OUTCOME_DONE ? message_writer_finish(&h->writer, e, err) : outcome;
+}
+
+struct view handover_image(const struct handover *h)
+{
+	return message_writer_image(&h->writer);
+}
+
+/* From the writer's file, or from memory, to queue/new/NAME. */
+static enum outcome handover_place(struct handover *h, const char *name, struct error *err)
+{
+	struct queue *q = h->queue;
+	enum outcome outcome;
+
+	if (h->writer.fd < 0)
+		return file_commit(&q->tmp, &q->new, name, message_writer_image(&h->writer), err);
+	outcome = file_sync(h->writer.fd, h->writer.name, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = file_rename(&q->tmp, h->writer.name, &q->new, name, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	message_writer_close(&h->writer);
+	return dir_sync(&q->new, err);
 }
 
 enum outcome handover_commit(struct handover *h, struct envelope *e, struct error *err)
 {
-	struct queue *q = h->queue;
 	char name[LIMIT_ID];
 	enum outcome outcome = OUTCOME_DONE;
 
-	if (e->id.sequence == 0)
-		outcome = queue_next_id(q, 1, &e->id, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = message_writer_finish(&h->writer, e, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_sync(h->writer.fd, h->writer.name, err);
+	if (!h->writer.finished)
+		outcome = handover_finish(h, e, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	id_print(&e->id, name);
-	outcome = file_rename(&q->tmp, h->writer.name, &q->new, name, err);
-	if (outcome != OUTCOME_DONE)
-		return outcome;
-	message_writer_close(&h->writer);
-	outcome = dir_sync(&q->new, err);
+	outcome = handover_place(h, name, err);
 	if (outcome == OUTCOME_DONE)
-		log_accepted(q, name, e);
+		queue_log_accepted(h->queue, e, h->user);
 	else
-		file_remove(&q->new, name, NULL); /* it will be handed in again */
+		file_remove(&h->queue->new, name, NULL); /* it may have come so far, and will be handed in again */
 	return outcome;
 }
 

@@ -26,6 +26,7 @@ struct queue {
 	struct dir spool; /* the directory that holds all of the following */
 	struct dir tmp;
 	struct dir stage;
+	struct dir arrivals;
 	struct dir msg;
 	struct dir queue;
 	struct dir new;
@@ -68,17 +69,35 @@ enum outcome queue_renew(struct queue *q, const char *why, struct error *err);
  *	sink_write(handover_sink(&h), ...)           content in canonical form
  *	handover_commit(&h, &envelope, &err);        on disk and synced when it returns done
  *	handover_abort(&h);                          always safe, also after the commit
+ *
+ * A daemon keeps what is small in memory and lets many share one sync (queue/arrivals.h):
+ *
+ *	handover_begin_small(q, &h, keep, &err);  sink_write ...
+ *	handover_finish(&h, &envelope, &err);        gives the id; nothing is on the disk
+ *	image = handover_image(&h);                  empty: it is large, and handover_commit takes it
+ *	arrivals_append(...);  queue_log_accepted(q, &envelope, NULL);  handover_abort(&h);
  */
 struct handover {
 	struct queue *queue;
 	struct message_writer writer;
+	const char *user; /* who hands it over, for the log; borrowed, null: not said */
 };
 
 enum outcome handover_begin(struct queue *q, struct handover *h, struct error *err);
+/* The same, with no file made until the content has more than KEEP octets; or at all, when it is committed before. */
+enum outcome handover_begin_small(struct queue *q, struct handover *h, size_t keep, struct error *err);
 struct sink *handover_sink(struct handover *h);
-/* Gives E its id (when its sequence is 0), size and body type. */
+/* Gives E its id (when its sequence is 0), size and body type, and ends the message file. */
+enum outcome handover_finish(struct handover *h, struct envelope *e, struct error *err);
+/* The finished message file while it is in memory, borrowed until the abort; else empty. */
+struct view handover_image(const struct handover *h);
+/* Finishes, if that was not done, and accepts. */
 enum outcome handover_commit(struct handover *h, struct envelope *e, struct error *err);
 void handover_abort(struct handover *h);
+/* Notes in the log that E is accepted, from USER (null: not said). handover_commit does; for what was accepted otherwise. */
+void queue_log_accepted(struct queue *q, const struct envelope *e, const char *user);
+/* Goes on in a new log when the old one was rotated: for daemons, now and then. */
+void queue_follow_log(struct queue *q);
 
 /* ---- looking --------------------------------------------------------------------------------------------- */
 
@@ -100,7 +119,7 @@ typedef bool queue_visit(
 enum outcome queue_walk(const struct queue *q, const char *hop, queue_visit *visit, void *context, struct error *err);
 /*
  * The records of one message, by direct look-up in every directory: no walk. Which directories there are is read once
- * and again when nothing is found, so that a thousand messages cost a thousand look-ups.
+ * and again when one is not found, so that a thousand messages cost a thousand look-ups.
  */
 enum outcome queue_find(struct queue *q, const struct id *id, queue_visit *visit, void *context, struct error *err);
 /* Opens the message behind a record (or a handed-over message). */

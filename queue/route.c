@@ -28,7 +28,8 @@ struct search {
 	struct route first;    /* of the first final */
 	struct buf why;
 	bool aliased;
-	bool postmaster; /* one of the aliases was the postmaster */
+	bool postmaster;       /* one of the aliases was the postmaster */
+	struct error *trouble; /* mailboxes that could not be looked at: the last failure */
 };
 
 #define ORIGIN_NONE SIZE_MAX
@@ -77,6 +78,22 @@ void route_release(struct route *r)
 	free(r->why);
 	strings_release(&r->targets);
 	*r = (struct route){.kind = ROUTE_FAIL};
+}
+
+char *route_destination(const struct route *r)
+{
+	struct address a;
+	char *domain;
+
+	if (r->kind != ROUTE_HOP || (strcmp(r->hop, "smtp") != 0 && strcmp(r->hop, "lmtp") != 0))
+		return NULL;
+	if (r->target != NULL)
+		return mem_string(r->target);
+	if (address_parse(&a, view_text(r->address), NULL) != OUTCOME_DONE)
+		return mem_string(""); /* it has been parsed before: nothing that a configuration can bring about */
+	domain = mem_copy(a.domain.bytes, a.domain.length);
+	text_lower_all(domain);
+	return domain;
 }
 
 /* ---- what is said of a route -----------------------------------------------------------------------------
@@ -205,17 +222,21 @@ static bool alias_find(const struct config *c, const char *local, struct view do
 	return true;
 }
 
-static bool user_exists(const struct dir *mail, const char *name)
+static bool user_exists(const struct search *s, const char *name)
 {
-	return user_name_valid(name) && maildir_exists(mail, name);
+	bool found = false;
+
+	if (user_name_valid(name))
+		maildir_find(s->mail, name, &found, s->trouble);
+	return found;
 }
 
 /* The Maildir of LOCAL; LOCAL becomes its name. */
-static bool user_find(const struct dir *mail, char local[static LOCAL_TEXT])
+static bool user_find(const struct search *s, char local[static LOCAL_TEXT])
 {
 	char lower[LOCAL_TEXT];
 
-	if (user_exists(mail, local))
+	if (user_exists(s, local))
 		return true;
 	if (is_postmaster(local)) {
 		/* Made at init, and again by whoever delivers into it. */
@@ -224,7 +245,7 @@ static bool user_find(const struct dir *mail, char local[static LOCAL_TEXT])
 	}
 	snprintf(lower, sizeof lower, "%s", local);
 	text_lower_all(lower);
-	if (!user_exists(mail, lower))
+	if (!user_exists(s, lower))
 		return false;
 	snprintf(local, LOCAL_TEXT, "%s", lower);
 	return true;
@@ -262,7 +283,7 @@ static bool at_home(struct route *r, const struct search *s, const struct addres
 	do {
 		if (aliases == ALIASES_FOLLOWED && alias_find(s->config, local, a->domain, found))
 			return true;
-		if (user_find(s->mail, local)) {
+		if (user_find(s, local)) {
 			route_local(r, local,
 			    rule == NULL
 				? mem_format("user \"%s\"", local)
@@ -270,6 +291,11 @@ static bool at_home(struct route *r, const struct search *s, const struct addres
 			return false;
 		}
 	} while (tag_cut(local));
+	if (s->trouble->outcome != OUTCOME_DONE) {
+		route_fail(r, "4.3.0", mem_format("looking for the user \"%s\" in %s", whole, s->mail->path),
+		    mem_string(s->trouble->text));
+		return false;
+	}
 	route_fail(r, "5.1.1", mem_format("no alias and no user \"%s\" in %s", whole, s->mail->path),
 	    mem_format("there is no user \"%s\" on this host (%s)", whole, s->config->host));
 	return false;
@@ -414,6 +440,7 @@ static bool step(struct route *r, const struct search *s, const char *text, enum
 	if (rule != NULL) {
 		r->expire = rule->expire;
 		r->warn = rule->warn;
+		r->rule = rule;
 	}
 	if (a.domain.length == 0 && a.local.bytes[0] == '"')
 		aliases = ALIASES_PASSED;
@@ -514,6 +541,7 @@ static void conclude(struct route *r, struct search *s, const char *address)
 		s->first = (struct route){.kind = ROUTE_FAIL};
 		/* Whoever wrote the alias permits what it does. */
 		r->relayed = r->relayed && !s->aliased;
+		r->rule = s->aliased ? NULL : r->rule;
 	} else {
 		route_begin(r, s->config, address);
 	}
@@ -549,7 +577,8 @@ static void rescue_postmaster(struct route *r, const struct search *s, const cha
 
 void route_find(struct route *r, const struct config *c, const struct dir *mail, const char *address)
 {
-	struct search s = {.config = c, .mail = mail};
+	struct error trouble = ERROR_NONE;
+	struct search s = {.config = c, .mail = mail, .trouble = &trouble};
 
 	s.followed = mem_array(c->alias_count + 1, sizeof *s.followed);
 	buf_init(&s.why, WHY_MAXIMUM);

@@ -36,6 +36,7 @@ struct route {
 	uint64_t warn;
 	char *why; /* for `route test`: the rule that decided, with its place: "route \"*\" at packetboat.conf:12" */
 	bool relayed; /* leaves this host other than by an alias: needs permission when it came from elsewhere */
+	const struct config_route *rule; /* that decided, in the configuration; null: none did */
 };
 
 /*
@@ -44,11 +45,17 @@ struct route {
  * itself does not expand again and again.
  *
  * Decides for ADDRESS. MAIL is the directory of Maildirs: a user is somebody who has one. Never fails: what cannot be
- * routed has the kind ROUTE_FAIL, 5.1.1 unknown user, 5.1.2 no route for the domain, 5.1.3 bad address syntax,
+ * routed has the kind ROUTE_FAIL, 4.3.0 when that is so only now (mailboxes cannot be looked at), 5.1.1 unknown user, 5.1.2 no route for the domain, 5.1.3 bad address syntax,
  * 5.4.6 alias loop.
  */
 void route_find(struct route *r, const struct config *c, const struct dir *mail, const char *address);
 void route_release(struct route *r);
+/*
+ * The server at the end of the way, for hops that end at one: the domain (lower case) whose servers are to be asked for,
+ * "host:port" of a smarthost, the path of an LMTP socket. Null for all other ways. The caller frees it. One record has
+ * one destination.
+ */
+char *route_destination(const struct route *r);
 /* May DOMAIN PATTERN ("domain", "*.domain", "*", without case) match DOMAIN? "*.d" matches below d, not d itself. */
 bool route_pattern_matches(const char *pattern, struct view domain);
 /* A user name that is safe as a directory: letters, digits, '.', '_', '-', '+', or UTF-8; not beginning with '.' or

@@ -4,7 +4,7 @@
 #include "lib/clock.h"
 #include "lib/text.h"
 #include "queue/maildir.h"
-#include "queue/report.h"
+#include "queue/settle_parts.h"
 
 enum outcome settle_init(struct settle *s, struct queue *q, const struct config *config, const struct age *age,
     const char *hop, const struct settle_hooks *hooks, uint64_t *reports_left, struct error *err)
@@ -50,6 +50,32 @@ static void log_end_of(struct settle *s, const struct entry *e, const struct ent
 	log_end(&line);
 }
 
+/* "5.1.1" as three numbers. */
+static void status_numbers(const char *text, uint8_t out[3])
+{
+	unsigned parts[3] = {0, 0, 0};
+
+	if (sscanf(text, "%3u.%3u.%3u", &parts[0], &parts[1], &parts[2]) != 3)
+		return;
+	for (size_t i = 0; i < 3; i++)
+		out[i] = (uint8_t)(parts[i] > 255 ? 255 : parts[i]);
+}
+
+static void tell_end(const struct settle *s, const struct envelope *envelope, const struct entry_recipient *r)
+{
+	const struct recipient *asked = envelope_recipient(envelope, r->index);
+	struct settle_end end = {.neighbour = asked != NULL ? envelope->neighbour : NULL,
+	    .batch_incarnation = envelope->batch_incarnation,
+	    .batch_sequence = envelope->batch_sequence,
+	    .ordinal = asked != NULL ? asked->ordinal : 0,
+	    .end = r->end,
+	    .sender = envelope->sender,
+	    .recipient = r->address};
+
+	status_numbers(r->status, end.status);
+	s->hooks->ended(s->hooks->context, &end);
+}
+
 static void tell(struct settle *s, const struct entry *e, const struct envelope *envelope, bool again)
 {
 	for (size_t i = 0; i < e->recipient_count; i++) {
@@ -57,7 +83,7 @@ static void tell(struct settle *s, const struct entry *e, const struct envelope 
 			continue;
 		log_end_of(s, e, &e->recipients[i], again);
 		if (s->hooks != NULL && envelope != NULL)
-			s->hooks->ended(s->hooks->context, envelope, e, i);
+			tell_end(s, envelope, &e->recipients[i]);
 	}
 }
 
@@ -79,8 +105,7 @@ static enum outcome remake_box(struct settle *s, const char *parent, struct erro
 
 static bool same_file_system(const struct dir *a, const struct dir *b)
 {
-	struct stat x;
-	struct stat y;
+	struct stat x, y;
 
 	return fstat(a->fd, &x) == 0 && fstat(b->fd, &y) == 0 && x.st_dev == y.st_dev;
 }
@@ -130,6 +155,10 @@ static enum outcome move_one(struct settle *s, const struct entry_move *move, st
 	enum outcome outcome;
 
 	if (!file_exists(&s->queue->stage, move->staged, NULL)) {
+		/* Moved, but perhaps not for good yet. */
+		if (dir_open(&d, &s->queue->spool, parent, NULL) == OUTCOME_DONE)
+			sync_add_dir(&s->sync, &d);
+		dir_close(&d);
 		free(parent);
 		return OUTCOME_DONE;
 	}
@@ -192,6 +221,7 @@ static bool forget_told(struct entry *e)
 /* After the moves are durable: the record goes, or goes on without them. */
 static enum outcome finish(struct settle *s, const char *name, struct entry *e, bool hold, struct error *err)
 {
+	const struct dir *home = s->home != NULL ? s->home : &s->dir;
 	enum outcome outcome;
 
 	if (e->ended) {
@@ -212,7 +242,11 @@ static enum outcome finish(struct settle *s, const char *name, struct entry *e, 
 		dir_close(&d);
 		return outcome;
 	}
-	return e->due_age > s->age->now && !s->stay ? hop_defer(&s->dir, name, e->due_age, err) : OUTCOME_DONE;
+	if (s->stay)
+		return OUTCOME_DONE;
+	if (e->due_age > s->age->now)
+		return hop_defer(&s->dir, home, name, e->due_age, err);
+	return home == &s->dir ? OUTCOME_DONE : file_rename(&s->dir, name, home, name, err);
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------- */
@@ -323,178 +357,9 @@ enum outcome settle_stage(struct settle *s, struct settle_item *item, const stru
 	return outcome;
 }
 
-#define REPORT_POSTMASTER "rfc822;postmaster"
-
-/* Was it on its way to postmaster, under that name or where the configuration sends him? */
-static bool is_postmaster(const struct settle *s, const struct report_recipient *r)
-{
-	const char *orcpt = r->recipient->orcpt;
-
-	return text_same(r->recipient->address, "postmaster") ||
-	       (orcpt != NULL && text_same(orcpt, REPORT_POSTMASTER)) ||
-	       (s->config->postmaster != NULL && (text_same(r->recipient->address, s->config->postmaster) ||
-						     text_same(r->address, s->config->postmaster)));
-}
-
-/* Which report, if any, an end calls for. */
-static bool action_of(enum entry_end end, enum report_action *action)
-{
-	switch (end) {
-	case ENTRY_FAILED:
-		*action = REPORT_FAILED;
-		return true;
-	case ENTRY_DELIVERED:
-		*action = REPORT_DELIVERED;
-		return true;
-	case ENTRY_RELAYED:
-		*action = REPORT_RELAYED;
-		return true;
-	case ENTRY_EXPANDED:
-		*action = REPORT_EXPANDED;
-		return true;
-	case ENTRY_WAITS:
-		*action = REPORT_DELAYED;
-		return true;
-	case ENTRY_FORWARDED:
-	case ENTRY_REMOVED:
-	case ENTRY_REISSUED:
-		break;
-	}
-	return false;
-}
-
-/* Collects the recipients that ACTION is to be reported for into R. */
-static void report_collect(const struct settle_item *item, enum report_action action, struct report *r)
-{
-	for (size_t i = 0; i < item->entry.recipient_count; i++) {
-		const struct entry_recipient *from = &item->entry.recipients[i];
-		const struct recipient *asked = envelope_recipient(&item->message.envelope, from->index);
-		enum report_action theirs;
-
-		if (asked == NULL || (from->end != ENTRY_WAITS && !from->fresh) || !action_of(from->end, &theirs) ||
-		    theirs != action || !report_wanted(asked, action))
-			continue;
-		r->recipients[r->recipient_count++] =
-		    (struct report_recipient){asked, from->address, from->status, from->reason};
-	}
-}
-
-/* Seconds that a record has waited; 0 when the age file was lost and it seems to come from the future. */
-static uint64_t settle_lived(const struct settle *s, const struct entry *e)
+uint64_t settle_lived(const struct settle *s, const struct entry *e)
 {
 	return s->age->now > e->arrived_age ? s->age->now - e->arrived_age : 0;
-}
-
-static enum outcome report_stage(
-    struct settle *s, struct settle_item *item, const struct report *r, const char *to, struct error *err)
-{
-	struct message_writer w;
-	struct envelope e;
-	char id[LIMIT_ID];
-	char *target;
-	enum outcome outcome;
-
-	envelope_init(&e);
-	e.id = r->id;
-	e.sender = mem_string("");
-	e.smtputf8 = item->message.envelope.smtputf8;
-	/* Said in a way that an alias of postmaster passes on: see is_postmaster. */
-	envelope_add_recipient(&e, to)->orcpt =
-	    item->message.envelope.sender[0] == '\0' ? mem_string(REPORT_POSTMASTER) : NULL;
-	envelope_add_hop(&e, s->queue->host, clock_now(), HOP_REPORT);
-	outcome = message_writer_open(&w, &s->queue->tmp, err);
-	message_rewind(&item->message);
-	if (outcome == OUTCOME_DONE)
-		outcome = report_write(r, &item->message, &w.sink, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = message_writer_finish(&w, &e, err);
-	if (outcome == OUTCOME_DONE) {
-		int fd = w.fd;
-
-		w.fd = -1;
-		id_print(&r->id, id);
-		target = mem_format("queue/new/%s", id);
-		outcome = settle_stage(s, item, &s->queue->tmp, w.name, fd, target, err);
-		free(target);
-	}
-	message_writer_abort(&w);
-	envelope_release(&e);
-	return outcome;
-}
-
-/* Logged once the record that makes it true is durable. */
-static void log_reports(struct settle *s, const struct settle_item *item)
-{
-	char about[LIMIT_ID];
-
-	id_print(&item->entry.id, about);
-	for (size_t i = 0; i < item->report_count; i++) {
-		struct log_line line;
-		char id[LIMIT_ID];
-
-		id_print(&item->reports[i].id, id);
-		log_begin(&line, &s->queue->log, about, "reported");
-		log_text(&line, "action", item->reports[i].action);
-		log_text(&line, "report", id);
-		log_text(&line, "to",
-		    item->message.envelope.sender[0] == '\0' ? "postmaster" : item->message.envelope.sender);
-		log_end(&line);
-	}
-}
-
-/* The failures are taken back: the operator decides. */
-static void hold(struct settle_item *item)
-{
-	for (size_t i = 0; i < item->entry.recipient_count; i++) {
-		struct entry_recipient *r = &item->entry.recipients[i];
-
-		if (r->end == ENTRY_FAILED && r->fresh) {
-			r->end = ENTRY_WAITS;
-			r->fresh = false;
-		}
-	}
-	item->hold = true;
-}
-
-static enum outcome report_action_for(
-    struct settle *s, struct settle_item *item, enum report_action action, struct error *err)
-{
-	static const char *const names[] = {"failed", "delayed", "delivered", "relayed", "expanded"};
-	const char *sender = item->message.envelope.sender;
-	bool orphan = sender[0] == '\0';
-	const char *to = orphan ? "postmaster" : sender;
-	struct report r = {.action = action,
-	    .host = s->queue->host,
-	    .domain = s->config->domains.count > 0 ? s->config->domains.items[0] : s->queue->host,
-	    .to = to,
-	    .now = clock_now(),
-	    .arrived = item->entry.arrived};
-	enum outcome outcome = OUTCOME_DONE;
-
-	/* Nothing is reported about a report, but its failure is brought before postmaster. */
-	if (orphan && action != REPORT_FAILED)
-		return OUTCOME_DONE;
-	if (action == REPORT_DELAYED && item->expire > 0) {
-		uint64_t lived = settle_lived(s, &item->entry);
-
-		r.retry_for = item->expire > lived ? item->expire - lived : 0;
-	}
-	r.recipients = mem_array(item->entry.recipient_count, sizeof r.recipients[0]);
-	report_collect(item, action, &r);
-	if (r.recipient_count > 0 && orphan && is_postmaster(s, &r.recipients[0])) {
-		hold(item); /* postmaster itself cannot be reached: nobody is left but the operator */
-	} else if (r.recipient_count > 0) {
-		outcome = queue_next_id(s->queue, 16, &r.id, err);
-		if (outcome == OUTCOME_DONE)
-			outcome = report_stage(s, item, &r, to, err);
-		if (outcome == OUTCOME_DONE) {
-			item->reports[item->report_count++] = (struct settle_report){r.id, names[action]};
-			if (*s->reports_left > 0)
-				(*s->reports_left)--;
-		}
-	}
-	free(r.recipients);
-	return outcome;
 }
 
 uint64_t settle_look(const struct entry *e, uint64_t expire, uint64_t warn)
@@ -562,30 +427,28 @@ static bool needs_report(const struct settle_item *item)
 enum outcome settle_close(struct settle *s, struct settle_item *item, struct error *err)
 {
 	uint64_t lived = settle_lived(s, &item->entry);
-	bool warn = false;
-	enum outcome outcome = OUTCOME_DONE;
+	enum outcome outcome;
 
 	if (item->expire > 0 && lived >= item->expire && entry_waits(&item->entry))
 		expire(item);
-	if (needs_report(item) && *s->reports_left == 0) {
+	if (needs_report(item) && *s->reports_left == 0 && !s->outside) {
 		settle_drop(item); /* the cap of this pass: the next one sees to it */
 		return OUTCOME_DONE;
 	}
 	if (entry_waits(&item->entry)) {
-		warn = item->warn > 0 && lived >= item->warn && !item->entry.warned;
-		item->entry.warned |= warn;
+		item->warning = item->warn > 0 && lived >= item->warn && !item->entry.warned;
+		item->entry.warned |= item->warning;
 		put_off(s, item);
 	}
-	for (int action = REPORT_FAILED; action <= REPORT_EXPANDED && outcome == OUTCOME_DONE; action++)
-		if (action != REPORT_DELAYED || warn)
-			outcome = report_action_for(s, item, (enum report_action)action, err);
-	item->entry.ended = !entry_waits(&item->entry) && !item->hold;
-	if (outcome != OUTCOME_DONE) {
+	outcome = settle_reports_make(s, item, err);
+	if (outcome != OUTCOME_DONE && !s->outside) {
 		settle_drop(item);
 		return outcome;
 	}
 	s->items[s->count++] = item;
 	s->recipients += item->entry.recipient_count + item->message.envelope.recipient_count;
+	if (s->outside)
+		return OUTCOME_DONE; /* the caller knows when */
 	return s->count == SETTLE_GROUP || s->recipients > SETTLE_RECIPIENTS ? settle_run(s, err) : OUTCOME_DONE;
 }
 
@@ -597,12 +460,12 @@ static enum outcome record_stage(
 {
 	struct buf text;
 	int fd;
-	enum outcome outcome;
+	enum outcome outcome = file_create(&s->queue->stage, name, &fd, err);
 
 	buf_init(&text, LIMIT_ENTRY);
 	entry_write(&item->entry, &text);
-	outcome = file_remove(&s->queue->stage, name, err);
-	if (outcome == OUTCOME_DONE)
+	/* One that a run that failed left behind. */
+	if (outcome != OUTCOME_DONE && file_remove(&s->queue->stage, name, err) == OUTCOME_DONE)
 		outcome = file_create(&s->queue->stage, name, &fd, err);
 	if (outcome == OUTCOME_DONE) {
 		outcome = file_write(fd, text.bytes, text.length, name, err);
@@ -612,19 +475,44 @@ static enum outcome record_stage(
 	return outcome;
 }
 
+/*
+ * Has the record nothing to say that must outlive a crash? Who died between the renaming and the telling leaves no more than
+ * a line missing in the log.
+ */
+static bool ends_alone(const struct settle *s, const struct settle_item *item)
+{
+	return s->outside && item->entry.ended && item->entry.move_count == 0 && item->report_count == 0 &&
+	       !item->unreported && item->message.envelope.neighbour == NULL;
+}
+
+static enum outcome record_commit(struct settle *s, struct settle_item *item, size_t pass, struct error *err)
+{
+	char ended[ENTRY_NAME + 1];
+	char *name;
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (ends_alone(s, item)) {
+		hop_ended_name(item->name, ended);
+		if (pass > 0 && !item->parted)
+			outcome = file_rename(&s->dir, item->name, &s->dir, ended, err);
+		item->parted |= pass > 0 && outcome == OUTCOME_DONE;
+		return outcome;
+	}
+	name = mem_format("%s.record", item->name);
+	outcome = pass == 0 ? record_stage(s, item, name, err)
+			    : file_rename(&s->queue->stage, name, &s->dir, item->name, err);
+	free(name);
+	return outcome;
+}
+
 /* The records that say what was decided, durable before the moves they list. */
 static enum outcome commit_records(struct settle *s, struct error *err)
 {
 	enum outcome outcome = OUTCOME_DONE;
 
 	for (size_t pass = 0; pass < 2 && outcome == OUTCOME_DONE; pass++) {
-		for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++) {
-			char *name = mem_format("%s.record", s->items[i]->name);
-
-			outcome = pass == 0 ? record_stage(s, s->items[i], name, err)
-					    : file_rename(&s->queue->stage, name, &s->dir, s->items[i]->name, err);
-			free(name);
-		}
+		for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++)
+			outcome = record_commit(s, s->items[i], pass, err);
 		sync_add_dir(&s->sync, pass == 0 ? &s->queue->stage : &s->dir);
 		if (outcome == OUTCOME_DONE)
 			outcome = sync_wait(&s->sync, err);
@@ -658,23 +546,86 @@ static void contain(struct settle *s, struct settle_item *item, const struct err
 	item->stuck = true;
 }
 
+static enum outcome finish_item(struct settle *s, struct settle_item *item, struct error *err)
+{
+	char ended[ENTRY_NAME + 1];
+
+	if (!item->parted)
+		return finish(s, item->name, &item->entry, item->hold, err);
+	hop_ended_name(item->name, ended);
+	return hop_end(s->queue, &s->dir, ended, err);
+}
+
 static void finish_all(struct settle *s)
 {
 	struct error err = ERROR_NONE;
 
 	for (size_t i = 0; i < s->count; i++)
-		if (!s->items[i]->stuck &&
-		    finish(s, s->items[i]->name, &s->items[i]->entry, s->items[i]->hold, &err) != OUTCOME_DONE)
+		if (!s->items[i]->stuck && finish_item(s, s->items[i], &err) != OUTCOME_DONE)
 			contain(s, s->items[i], &err);
+}
+
+/* What was waited for in vain is waited for again. */
+static void sync_staged(struct settle *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		for (size_t k = 0; k < s->items[i]->entry.move_count; k++) {
+			int fd;
+
+			if (file_open(&s->queue->stage, s->items[i]->entry.moves[k].staged, &fd, NULL) ==
+			    OUTCOME_DONE)
+				sync_add(&s->sync, fd);
+		}
+}
+
+/* Reports that could not be made when their items were closed, and what else a failed run left to do. */
+static enum outcome catch_up(struct settle *s, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
+
+	for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++) {
+		s->items[i]->stuck = false;
+		if (s->items[i]->unreported)
+			outcome = settle_reports_make(s, s->items[i], err);
+	}
+	if (s->again)
+		sync_staged(s);
+	return outcome;
+}
+
+static void tell_all(struct settle *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		struct settle_item *item = s->items[i];
+
+		if (item->stuck)
+			continue;
+		if (!item->told)
+			settle_reports_log(s, item);
+		tell(s, &item->entry, &item->message.envelope, item->told);
+		if (!item->told)
+			log_put_off(s, item);
+		item->told = true;
+	}
+}
+
+static void drop_all(struct settle *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		settle_drop(s->items[i]);
+	s->count = 0;
+	s->recipients = 0;
 }
 
 enum outcome settle_run(struct settle *s, struct error *err)
 {
-	enum outcome outcome = OUTCOME_DONE;
+	enum outcome outcome;
 
 	if (s->count == 0)
 		return OUTCOME_DONE;
-	outcome = commit_records(s, err);
+	outcome = catch_up(s, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = commit_records(s, err);
 	for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++) {
 		struct error why = ERROR_NONE;
 
@@ -683,23 +634,15 @@ enum outcome settle_run(struct settle *s, struct error *err)
 	}
 	if (outcome == OUTCOME_DONE)
 		outcome = sync_wait(&s->sync, err);
-	for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++) {
-		struct settle_item *item = s->items[i];
-
-		if (item->stuck)
-			continue;
-		log_reports(s, item);
-		tell(s, &item->entry, &item->message.envelope, false);
-		log_put_off(s, item);
-	}
-	if (outcome == OUTCOME_DONE)
+	if (outcome == OUTCOME_DONE) {
+		tell_all(s);
 		outcome = tell_flush(s, err);
+	}
 	if (outcome == OUTCOME_DONE)
 		finish_all(s);
 	sync_drop(&s->sync);
-	for (size_t i = 0; i < s->count; i++)
-		settle_drop(s->items[i]);
-	s->count = 0;
-	s->recipients = 0;
+	s->again = outcome != OUTCOME_DONE && s->outside;
+	if (!s->again)
+		drop_all(s);
 	return outcome;
 }

@@ -22,15 +22,29 @@
 
 /* Items that share their waits for the disk. */
 #define SETTLE_GROUP 128
+/* Items that may be open and closed together where results must be kept. */
+#define SETTLE_ITEMS (2 * SETTLE_GROUP)
 /* And no more recipients than this together, for the memory. */
 #define SETTLE_RECIPIENTS 20000
 
+/* What became of one recipient, for whoever must hear of it. */
+struct settle_end {
+	const char *neighbour;	    /* that brought the message; null: it was handed in here */
+	uint32_t batch_incarnation; /* and by which recipient of which batch of its */
+	uint64_t batch_sequence;
+	uint32_t ordinal;
+	enum entry_end end;
+	uint8_t status[3];     /* 5.1.1 */
+	const char *sender;    /* of the message */
+	const char *recipient; /* where it was going when it ended */
+};
+
 /*
- * Whoever must hear of ends. `ended` is told when recipient PLACE of a record has ended and that is durable; after a
- * group of these, `flush` makes what was told durable before the records go. Both may come again after a crash.
+ * Whoever must hear of ends. `ended` is told when a recipient has ended and that is durable; after a group of these,
+ * `flush` makes what was told durable before the records go. Both may come again after a crash.
  */
 struct settle_hooks {
-	void (*ended)(void *context, const struct envelope *envelope, const struct entry *entry, size_t place);
+	void (*ended)(void *context, const struct settle_end *end);
 	enum outcome (*flush)(void *context, struct error *err);
 	void *context;
 };
@@ -47,10 +61,16 @@ struct settle_item {
 	bool changed;
 	bool hold;	 /* goes to the operator instead of an end */
 	bool put_off;	 /* is due again later: some recipient still waits */
+	bool parted;	 /* its end was committed by renaming its record: see hop_is_ended */
 	bool stuck;	 /* its record is committed, but a move or the removal failed */
+	bool passed_on;	 /* set by the processor: the server that took it reports success itself (RFC 3461 5.2.2) */
+	bool warning;	 /* the delay warning is due */
+	bool unreported; /* a report that is due could not be made yet */
+	bool told;	 /* its ends have been told; a flush that failed tells them again */
 	uint64_t expire; /* seconds; set by the processor from the route, 0: never */
 	uint64_t warn;
 	unsigned staged;		 /* files staged so far */
+	unsigned reported;		 /* bits: the actions for which all is made */
 	struct settle_report reports[8]; /* one for each kind of action at most */
 	size_t report_count;
 };
@@ -61,17 +81,25 @@ struct settle {
 	const struct age *age;
 	const char *hop;
 	struct dir dir;
+	const struct dir *home; /* where records go on that are put off; null: from where they are */
 	struct sync_set sync;
-	struct settle_item *items[SETTLE_GROUP];
+	struct settle_item *items[SETTLE_ITEMS];
 	size_t count;
 	size_t recipients; /* in them together */
 	const struct settle_hooks *hooks;
 	bool stay;		/* records that are put off stay where they are, instead of in a bucket */
+	bool outside;		/* see below */
+	bool again;		/* the last settle_run failed, and its items are still here */
 	uint64_t *reports_left; /* reports this pass may still make; a record that needs one waits when it is 0 */
 	struct error trouble;	/* the last failure that concerned one item only */
 };
 
-/* HOP may also name a directory within a hop ("neighbour-city/batch-7"). HOOKS may be null. */
+/*
+ * Verdicts of what happened outside this host (`outside` is set after settle_init) hold whatever comes: the cap on reports
+ * drops no item, settle_close keeps one whose report cannot be made now, and a settle_run that fails keeps all of them,
+ * to be called again. The caller has no more than SETTLE_ITEMS items open and closed together, and calls settle_run itself.
+ *
+ * HOP may also name a directory within a hop ("neighbour-city/batch-7"). HOOKS may be null. */
 enum outcome settle_init(struct settle *s, struct queue *q, const struct config *config, const struct age *age,
     const char *hop, const struct settle_hooks *hooks, uint64_t *reports_left, struct error *err);
 /*

@@ -207,6 +207,7 @@ static enum outcome places_read(struct queue *q, struct error *err)
 struct finding {
 	const struct queue *q;
 	const struct names *wanted;
+	bool *seen; /* of each that is wanted */
 	queue_visit *visit;
 	void *context;
 	size_t found;
@@ -222,8 +223,9 @@ static void find_in(struct finding *f, const struct queue_place *where)
 		for (size_t i = 0; i < f->wanted->count && f->go_on; i++) {
 			struct queue_place place;
 
-			if (!file_exists(&d, f->wanted->items[i], NULL))
+			if (f->seen[i] || !file_exists(&d, f->wanted->items[i], NULL))
 				continue;
+			f->seen[i] = true;
 			place_set(&place, where->hop, where->within, f->wanted->items[i]);
 			f->found++;
 			f->go_on = show(f->q, &d, &place, f->visit, f->context);
@@ -251,20 +253,29 @@ static enum outcome fresh_names(const struct queue *q, const struct id *id, stru
 enum outcome queue_find(struct queue *q, const struct id *id, queue_visit *visit, void *context, struct error *err)
 {
 	struct names wanted;
-	struct finding f = {q, &wanted, visit, context, 0, true};
+	struct finding f = {.q = q, .wanted = &wanted, .visit = visit, .context = context, .go_on = true};
 	char text[LIMIT_ID];
 	enum outcome outcome = record_names(q, id, &wanted, err);
+	size_t records = wanted.count;
+	size_t known = 0;
 
 	id_print(id, text);
 	names_add(&wanted, text);
-	for (size_t round = 0; round < 2 && outcome == OUTCOME_DONE && f.found == 0; round++) {
+	/* Again with the directories of now, if any record is in none of those known. */
+	for (size_t round = 0; round < 2 && outcome == OUTCOME_DONE && f.go_on; round++) {
+		if (round > 0 && f.found >= records && f.found > 0)
+			break;
 		if (round > 0)
 			outcome = fresh_names(q, id, &wanted, err);
+		f.seen = mem_resize(f.seen, wanted.count, sizeof *f.seen);
+		memset(f.seen + known, 0, (wanted.count - known) * sizeof *f.seen);
+		known = wanted.count;
 		if (outcome == OUTCOME_DONE && (round > 0 || q->places == NULL))
 			outcome = places_read(q, err);
 		for (size_t i = 0; outcome == OUTCOME_DONE && i < q->places->count && f.go_on; i++)
 			find_in(&f, &q->places->items[i]);
 	}
+	free(f.seen);
 	names_release(&wanted);
 	return outcome;
 }

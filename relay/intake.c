@@ -158,28 +158,6 @@ static enum outcome release_taken(
 	return outcome;
 }
 
-static enum outcome empty_directory(const struct dir *parent, const char *name, struct error *err)
-{
-	struct dir d;
-	struct names names = {0};
-	struct error why = ERROR_NONE;
-	enum outcome outcome = dir_open(&d, parent, name, &why);
-
-	if (outcome != OUTCOME_DONE) {
-		if (why.code == EX_NOINPUT)
-			return OUTCOME_DONE;
-		if (err != NULL)
-			*err = why;
-		return outcome;
-	}
-	outcome = dir_names(&d, &names, err);
-	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++)
-		outcome = file_remove(&d, names.items[i], err);
-	names_release(&names);
-	dir_close(&d);
-	return outcome == OUTCOME_DONE ? dir_remove(parent, name, err) : outcome;
-}
-
 /* The last of step 3 for one neighbour, whose state is at hand. */
 static enum outcome note_received(struct relay *r, struct neighbour *n, const char *name, struct error *err)
 {
@@ -218,7 +196,7 @@ static enum outcome recover_neighbour(struct relay *r, const char *name, struct 
 			if (outcome == OUTCOME_DONE && n != NULL)
 				outcome = note_received(r, n, parts.items[i], err);
 		} else if (strcmp(parts.items[i], "making") == 0 && n != NULL) {
-			outcome = empty_directory(&in, "making", err);
+			outcome = dir_wipe(&in, "making", err);
 		}
 	}
 	names_release(&parts);
@@ -461,7 +439,7 @@ static enum outcome take_locked(struct intake *in, struct error *err)
 	enum outcome outcome = recover_all(r, &in->seen, err);
 
 	if (outcome == OUTCOME_DONE)
-		outcome = empty_directory(&n->in, "making", err);
+		outcome = dir_wipe(&n->in, "making", err);
 	if (outcome == OUTCOME_DONE)
 		outcome = dir_make(&in->making, &n->in, "making", 0700, err);
 	if (outcome != OUTCOME_DONE)
@@ -472,7 +450,7 @@ static enum outcome take_locked(struct intake *in, struct error *err)
 	outcome = unpack(in, err);
 	dir_close(&in->making);
 	if (outcome != OUTCOME_DONE) {
-		empty_directory(&n->in, "making", NULL);
+		dir_wipe(&n->in, "making", NULL);
 		return outcome;
 	}
 	take_name(&in->reader, name);

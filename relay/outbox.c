@@ -213,7 +213,7 @@ static void apply_event(struct relay *r, struct neighbour *n, struct manifest *m
 			struct event_note note = {line->batch_incarnation, line->batch_sequence, line->ordinal,
 			    event->kind, {event->status[0], event->status[1], event->status[2]}};
 
-			relay_note(r, line->neighbour, &note);
+			notes_add(&r->notes, line->neighbour, &note);
 		}
 	}
 }
@@ -237,7 +237,7 @@ static enum outcome take_event(
 		return err->outcome == OUTCOME_NEVER ? OUTCOME_DONE
 						     : outcome; /* known to its end already, or damaged */
 	apply_event(r, n, &m, event);
-	outcome = relay_flush(r, err);
+	outcome = notes_flush(&r->notes, &r->queue.state, &r->queue.lock, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = all_final(&m)
 			      ? manifest_remove(&r->queue.state, name, event->sequence, err)

@@ -5,14 +5,11 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
-#include "queue/dispatch.h"
+#include "queue/arrivals.h"
+#include "queue/work.h"
 #include "relay/carrier.h"
 #include "relay/intake.h"
 #include "relay/outbox.h"
-
-/* Dispatching may bring reports and expanded messages, which are dispatched again; a chain longer than this goes on in
- * the next pass. */
-#define PASS_ROUNDS 8
 
 static struct process pass_process(struct relay *r)
 {
@@ -155,39 +152,21 @@ static void fetch_all(struct relay *r)
 
 /* ---- the middle ------------------------------------------------------------------------------------------ */
 
-/* One step of a round: its failure is told and keeps no other step back. */
-static void step(
-    struct relay *r, const char *about, enum outcome (*process)(const struct process *p, struct error *err))
+static void hear_trouble(void *context, const char *about, const struct error *err)
 {
-	struct process p = pass_process(r);
-	struct error err = ERROR_NONE;
-
-	contain(r, about, process(&p, &err), &err);
+	relay_trouble(context, about, err);
 }
 
-/* Routes and delivers until nothing new comes of it. *MOVED becomes true when anything was routed. */
-static void rounds(struct relay *r, bool *moved)
+/* Routes and delivers until nothing new comes of it; returns how many names were routed. */
+static size_t rounds(struct relay *r)
 {
 	struct process p = pass_process(r);
+	size_t moved = process_rounds(&p, hear_trouble, r);
 	struct error err = ERROR_NONE;
 
-	for (size_t round = 0; round < PASS_ROUNDS; round++) {
-		size_t count;
-
-		contain(r, "new", dispatch_new(&r->queue, &r->config, &r->age, &count, &err), &err);
-		*moved |= count > 0;
-		step(r, "expand", process_expand);
-		step(r, "failed", process_failed);
-		step(r, "removed", process_removed);
-		step(r, "local", process_local);
-		/* What could not be routed now is not tried again in this pass. */
-		if (count == 0 || dir_empty(&r->queue.new))
-			break;
-	}
-	contain(r, "smtp",
-	    process_waiting(&p, "smtp", "no program that delivers by SMTP is running on this host", &err), &err);
-	contain(r, "lmtp",
-	    process_waiting(&p, "lmtp", "no program that delivers by LMTP is running on this host", &err), &err);
+	contain(r, "smtp", work_unserved(&p, "smtp", &err), &err);
+	contain(r, "lmtp", work_unserved(&p, "lmtp", &err), &err);
+	return moved;
 }
 
 /* ---- out ------------------------------------------------------------------------------------------------- */
@@ -277,6 +256,14 @@ static void note_clock(struct relay *r)
 	contain(r, "age", age_keep(&r->queue.tmp, &r->queue.state, &r->age, &err), &err);
 }
 
+/* What a daemon took and did not live to bring into the queue. */
+static void drain_arrivals(struct relay *r)
+{
+	struct error err = ERROR_NONE;
+
+	contain(r, "arrivals", arrivals_drain(&r->queue, NULL, &err), &err);
+}
+
 /* ---- the passes ------------------------------------------------------------------------------------------ */
 
 enum outcome pass_run(struct relay *r, struct error *err)
@@ -285,15 +272,15 @@ enum outcome pass_run(struct relay *r, struct error *err)
 
 	note_clock(r);
 	open_neighbours(r);
+	drain_arrivals(r);
 	contain(r, "intake", intake_recover(r, err), err);
 	fetch_all(r);
 	contain(r, "queue", empty_lost_hops(r, err), err);
-	for (size_t round = 0; round < PASS_ROUNDS; round++) {
-		bool moved = false;
+	for (size_t round = 0; round < PROCESS_ROUNDS; round++) {
+		size_t moved = rounds(r);
 
-		rounds(r, &moved);
 		pack_all(r);
-		if (dir_empty(&r->queue.new) || (round > 0 && !moved))
+		if (dir_empty(&r->queue.new) || (round > 0 && moved == 0))
 			break;
 	}
 	for (size_t i = 0; i < r->config.neighbour_count; i++)
@@ -306,15 +293,15 @@ enum outcome pass_run(struct relay *r, struct error *err)
 enum outcome pass_import(struct relay *r, const char *path, struct error *err)
 {
 	size_t taken;
-	bool moved = false;
 	enum outcome outcome;
 
 	note_clock(r);
 	open_neighbours(r);
+	drain_arrivals(r);
 	contain(r, "intake", intake_recover(r, err), err);
 	outcome = carrier_fetch(r, path, &taken, err);
 	if (outcome == OUTCOME_DONE)
-		rounds(r, &moved);
+		rounds(r);
 	for (size_t i = 0; i < r->config.neighbour_count && outcome == OUTCOME_DONE; i++)
 		if (r->neighbours[i].state == NEIGHBOUR_READY)
 			outcome = neighbour_save(r, &r->neighbours[i], err);
@@ -328,7 +315,6 @@ enum outcome pass_export(struct relay *r, const char *name, const char *path, st
 {
 	struct neighbour *n;
 	size_t sent;
-	bool moved = false;
 	enum outcome outcome;
 
 	if (config_neighbour(&r->config, name) == NULL)
@@ -345,7 +331,8 @@ enum outcome pass_export(struct relay *r, const char *name, const char *path, st
 	if (outcome == OUTCOME_DONE)
 		outcome = outbox_recover(r, n, err);
 	if (outcome == OUTCOME_DONE) {
-		rounds(r, &moved);
+		drain_arrivals(r);
+		rounds(r);
 		outcome = pack_for(r, n, err);
 	}
 	if (outcome == OUTCOME_DONE)

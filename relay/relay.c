@@ -42,59 +42,9 @@ bool batch_part_parse(const char *name, uint32_t *incarnation, uint64_t *sequenc
 	       numbered_parse(view_text(name + strlen("batch-")), '-', incarnation, sequence);
 }
 
-/* ---- notes ----------------------------------------------------------------------------------------------- */
+/* ---- what the neighbours hear ---------------------------------------------------------------------------- */
 
-void relay_note(struct relay *r, const char *neighbour, const struct event_note *event)
-{
-	struct note *note;
-
-	r->notes.items = mem_grow(r->notes.items, r->notes.count, &r->notes.capacity, sizeof *note);
-	note = &r->notes.items[r->notes.count++];
-	note->event = *event;
-	snprintf(note->neighbour, sizeof note->neighbour, "%s", neighbour);
-}
-
-static int compare_notes(const void *a, const void *b)
-{
-	return strcmp(((const struct note *)a)->neighbour, ((const struct note *)b)->neighbour);
-}
-
-enum outcome relay_flush(struct relay *r, struct error *err)
-{
-	struct notes *notes = &r->notes;
-	struct event_note *events = mem_array(notes->count, sizeof *events);
-	enum outcome outcome = OUTCOME_DONE;
-
-	if (notes->count > 1)
-		qsort(notes->items, notes->count, sizeof notes->items[0], compare_notes);
-	for (size_t i = 0; i < notes->count && outcome == OUTCOME_DONE;) {
-		size_t count = 0;
-		const char *name = notes->items[i].neighbour;
-
-		while (i + count < notes->count && strcmp(notes->items[i + count].neighbour, name) == 0) {
-			events[count] = notes->items[i + count].event;
-			count++;
-		}
-		outcome = events_note(&r->queue.state, &r->queue.lock, name, events, count, err);
-		i += count;
-	}
-	notes->count = 0;
-	free(events);
-	return outcome;
-}
-
-/* "5.1.1" as three numbers. */
-static void status_bytes(const char *text, uint8_t out[3])
-{
-	unsigned parts[3] = {0, 0, 0};
-
-	if (sscanf(text, "%3u.%3u.%3u", &parts[0], &parts[1], &parts[2]) != 3)
-		return;
-	for (size_t i = 0; i < 3; i++)
-		out[i] = (uint8_t)(parts[i] > 255 ? 255 : parts[i]);
-}
-
-static void hook_ended(void *context, const struct envelope *envelope, const struct entry *entry, size_t place)
+static void hook_ended(void *context, const struct settle_end *end)
 {
 	static const enum event_kind kinds[] = {
 	    [ENTRY_DELIVERED] = EVENT_DELIVERED,
@@ -105,23 +55,20 @@ static void hook_ended(void *context, const struct envelope *envelope, const str
 	    [ENTRY_REMOVED] = EVENT_REMOVED,
 	    [ENTRY_REISSUED] = EVENT_FORWARDED,
 	};
-	const struct entry_recipient *from = &entry->recipients[place];
-	const struct recipient *asked = envelope_recipient(envelope, from->index);
-	struct event_note note = {.batch_incarnation = envelope->batch_incarnation,
-	    .batch_sequence = envelope->batch_sequence,
-	    .kind = kinds[from->end]};
+	struct relay *r = context;
+	struct event_note note = {
+	    end->batch_incarnation, end->batch_sequence, end->ordinal, kinds[end->end], {0, 0, 0}};
 
-	if (envelope->neighbour == NULL || asked == NULL)
-		return;
-	note.ordinal = asked->ordinal;
-	if (note.kind == EVENT_FAILED)
-		status_bytes(from->status, note.status);
-	relay_note(context, envelope->neighbour, &note);
+	if (end->end == ENTRY_FAILED)
+		memcpy(note.status, end->status, sizeof note.status);
+	notes_add(&r->notes, end->neighbour, &note);
 }
 
 static enum outcome hook_flush(void *context, struct error *err)
 {
-	return relay_flush(context, err);
+	struct relay *r = context;
+
+	return notes_flush(&r->notes, &r->queue.state, &r->queue.lock, err);
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------- */
@@ -202,7 +149,7 @@ void relay_close(struct relay *r)
 	for (size_t i = 0; r->neighbours != NULL && i < r->config.neighbour_count; i++)
 		neighbour_close(&r->neighbours[i]);
 	free(r->neighbours);
-	free(r->notes.items);
+	notes_release(&r->notes);
 	dir_close(&r->in);
 	dir_close(&r->out);
 	keys_release(&r->keys);

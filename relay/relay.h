@@ -8,7 +8,7 @@
 #include "queue/config.h"
 #include "queue/process.h"
 #include "queue/seen.h"
-#include "spool/peer.h"
+#include "spool/notes.h"
 
 /* A neighbour at work: its configuration, keys, state and directories, under its lock. */
 struct neighbour {
@@ -27,16 +27,6 @@ struct neighbour {
 	uint64_t bare_serial; /* newest event in the bare batch made last */
 };
 
-/* Event notes for neighbours, gathered until the next flush. */
-struct notes {
-	struct note {
-		char neighbour[LIMIT_HOST_NAME + 1];
-		struct event_note event;
-	} * items;
-	size_t count;
-	size_t capacity;
-};
-
 struct relay {
 	struct config config;
 	struct queue queue;
@@ -45,7 +35,7 @@ struct relay {
 	struct dir in;
 	struct dir out;
 	struct neighbour *neighbours; /* parallel to config.neighbours */
-	struct notes notes;
+	struct notes notes;	      /* for neighbours whose messages have ended */
 	struct settle_hooks hooks;
 	uint64_t reports_left;
 	struct error trouble; /* the first thing that stays for later and is news to the operator */
@@ -66,10 +56,6 @@ enum renewal {
 };
 /* Begins a new incarnation: every neighbour's batches are packed again. */
 enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, struct error *err);
-
-/* Notes that a recipient of a batch of E's neighbour came to END; durable after relay_flush. */
-void relay_note(struct relay *r, const char *neighbour, const struct event_note *event);
-enum outcome relay_flush(struct relay *r, struct error *err);
 
 /* Says ERR to the log, and remembers it for the exit code if nothing else was before it. Work goes on with the next. */
 void relay_trouble(struct relay *r, const char *about, const struct error *err);

@@ -117,6 +117,7 @@ tool_run command_neighbour_list;
 tool_run command_neighbour_remove;
 tool_run command_user_add;
 tool_run command_user_list;
+tool_run command_user_senders;
 tool_run command_user_password;
 tool_run command_user_remove;
 tool_run command_route_add;

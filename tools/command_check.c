@@ -6,7 +6,7 @@
 #include "lib/clock.h"
 #include "lib/text.h"
 #include "queue/maildir.h"
-#include "queue/route.h"
+#include "queue/work.h"
 #include "tools/command.h"
 #include "tools/command_route.h"
 #include "tools/health.h"
@@ -222,6 +222,41 @@ static void check_neighbour(struct checking *c, const struct config_neighbour *n
 	peer_release(&peer);
 }
 
+/* A file that the servers for mail programs need. SECRET: others may not read it. */
+enum check_file { FILE_OPEN, FILE_SECRET };
+static void check_file(struct checking *c, const char *path, enum check_file kind, const char *what)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		say(c, HEALTH_ERROR, "%s, %s, is not there", what, path);
+	else if (access(path, R_OK) != 0)
+		say(c, HEALTH_WARNING, "%s, %s, cannot be read by this user", what, path);
+	else if (kind == FILE_SECRET && (st.st_mode & 0077) != 0)
+		say(c, HEALTH_ERROR, "%s, %s, can be read by others (mode %04o); chmod 600 %s", what, path,
+		    (unsigned)(st.st_mode & 07777), path);
+}
+
+static void check_bridges(struct checking *c)
+{
+	const struct config *config = &c->tool->config;
+
+	if (config->smtpd.certificate != NULL)
+		check_file(c, config->smtpd.certificate, FILE_OPEN, "the certificate of the SMTP server");
+	if (config->smtpd.certificate_key != NULL)
+		check_file(c, config->smtpd.certificate_key, FILE_SECRET, "the key of the SMTP server");
+	for (size_t i = 0; i < config->destination_count; i++) {
+		const struct config_destination *d = &config->destinations[i];
+		char *what = mem_format("%s: destination \"%s\": the file", d->where, d->pattern);
+
+		if (d->password != NULL)
+			check_file(c, d->password, FILE_SECRET, what);
+		if (d->authorities != NULL)
+			check_file(c, d->authorities, FILE_OPEN, what);
+		free(what);
+	}
+}
+
 static void check_aliases(struct checking *c)
 {
 	const struct config *config = &c->tool->config;
@@ -238,6 +273,33 @@ static void check_aliases(struct checking *c)
 		}
 	if (!maildir_exists(&c->tool->queue.mail, "postmaster"))
 		say(c, HEALTH_ERROR, "the box of postmaster is missing in %s", c->tool->queue.mail.path);
+}
+
+/* A way that a program of its own must serve, and nobody does. */
+static void check_served(struct checking *c, enum via via, const char *hop)
+{
+	const struct config *config = &c->tool->config;
+	const struct config_route *route = NULL;
+	uint64_t when;
+	char span[24];
+
+	for (size_t i = 0; i < config->route_count && route == NULL; i++)
+		if (config->routes[i].via == via)
+			route = &config->routes[i];
+	if (route == NULL)
+		return;
+	if (!work_served(&c->tool->queue, hop, &c->tool->age, &when)) {
+		say(c, HEALTH_WARNING,
+		    "route \"%s\" at %s goes via %s, and no program that delivers so has run here yet "
+		    "(packetboat-smtp): such mail waits",
+		    route->pattern, route->where, hop);
+	} else if (c->tool->age.now - when >= WORK_UNSERVED) {
+		duration_print(c->tool->age.now - when, span);
+		say(c, HEALTH_WARNING,
+		    "route \"%s\" at %s goes via %s, and no program that delivers so has run here for %s "
+		    "(packetboat-smtp): such mail waits",
+		    route->pattern, route->where, hop, span);
+	}
 }
 
 /* ---- how it was understood ------------------------------------------------------------------------------- */
@@ -357,6 +419,8 @@ static void check_spool(struct checking *c)
 	health_clock(&c->tool->age, tell, c);
 	health_corrupt(&c->tool->queue, tell, c);
 	check_aliases(c);
+	check_served(c, VIA_SMTP, "smtp");
+	check_served(c, VIA_LMTP, "lmtp");
 }
 
 enum outcome command_check(struct tool *t, struct error *err)
@@ -373,6 +437,7 @@ enum outcome command_check(struct tool *t, struct error *err)
 	if (outcome == OUTCOME_DONE) {
 		check_modes(&c);
 		check_keys(&c, fingerprint);
+		check_bridges(&c);
 		check_spool(&c);
 		for (size_t i = 0; i < t->config.neighbour_count; i++)
 			check_neighbour(&c, &t->config.neighbours[i]);

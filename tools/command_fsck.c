@@ -1,9 +1,11 @@
 /*
  * `packetboat fsck`: see tools/fsck.h for its parts. The locks of all hops are held while it looks, "new" first, so that
- * nothing moves; a relay pass only tries for these locks, so waiting here for one after the other is safe.
+ * nothing moves; a relay pass only tries for these locks, so waiting here for one after the other is safe. Programs that
+ * deliver keep the locks of their slots as long as they live: what they had taken before is left alone here.
  */
 #include "lib/alloc.h"
 #include "lib/text.h"
+#include "queue/work.h"
 #include "tools/fsck.h"
 
 static void tell(struct fsck *f, const char *level, const char *text)
@@ -64,7 +66,18 @@ bool fsck_holds(const struct fsck *f, const char *hop)
 	return false;
 }
 
+bool fsck_moves(const struct fsck *f, const char *name)
+{
+	return names_contain(&f->moving, name);
+}
+
 /* ---- locks ----------------------------------------------------------------------------------------------- */
+
+static struct lock *lock_next(struct fsck *f)
+{
+	f->locks = mem_grow(f->locks, f->lock_count, &f->lock_capacity, sizeof f->locks[0]);
+	return &f->locks[f->lock_count];
+}
 
 static void lock_hop(struct fsck *f, const char *hop)
 {
@@ -72,13 +85,59 @@ static void lock_hop(struct fsck *f, const char *hop)
 
 	if (fsck_holds(f, hop))
 		return;
-	if (hop_lock(f->queue, hop, &f->locks[f->lock_count], &err) == OUTCOME_DONE) {
+	if (hop_lock(f->queue, hop, lock_next(f), &err) == OUTCOME_DONE) {
 		f->lock_count++;
 		names_add(&f->locked, hop);
 	} else {
 		f->incomplete = true;
 		fsck_finding(f, "the hop %s was not looked at: %s", hop, err.text);
 	}
+}
+
+/* Holds a slot that nobody holds, so that nothing moves back out of it; of another, learns what is in it. */
+static enum outcome lock_slot(
+    struct fsck *f, const char *hop, const struct dir *top, const char *part, struct error *err)
+{
+	struct names names = {0};
+	struct dir d;
+	enum outcome outcome = work_slot_try(f->queue, hop, part, lock_next(f), err);
+
+	if (outcome == OUTCOME_DONE)
+		f->lock_count++;
+	if (outcome == OUTCOME_DONE || err->code != EX_TEMPFAIL)
+		return outcome;
+	outcome = dir_open(&d, top, part, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_names(&d, &names, err);
+	else if (err->code == EX_NOINPUT)
+		outcome = OUTCOME_DONE; /* its process has come to its end */
+	for (size_t i = 0; i < names.count; i++)
+		names_add(&f->moving, names.items[i]);
+	if (names.count > 0)
+		fsck_note(f, "%s: %zu record%s being delivered at this moment and not looked at", d.path, names.count,
+		    names.count == 1 ? " is" : "s are");
+	names_release(&names);
+	dir_close(&d);
+	return outcome;
+}
+
+/* With the hop's lock held nothing new is taken into a slot. */
+static enum outcome lock_slots(struct fsck *f, const char *hop, struct error *err)
+{
+	struct names parts = {0};
+	struct dir top;
+	enum outcome outcome = dir_open(&top, &f->queue->queue, hop, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = hop_parts(&top, &parts, err);
+	else if (err->code == EX_NOINPUT)
+		outcome = OUTCOME_DONE;
+	for (size_t i = 0; i < parts.count && outcome == OUTCOME_DONE; i++)
+		if (text_starts(parts.items[i], "work-"))
+			outcome = lock_slot(f, hop, &top, parts.items[i], err);
+	names_release(&parts);
+	dir_close(&top);
+	return outcome;
 }
 
 /* Names below spool/PART, as locks of neighbours. */
@@ -112,11 +171,14 @@ static enum outcome lock_all(struct fsck *f, struct error *err)
 	if (outcome == OUTCOME_DONE)
 		outcome = neighbour_names(f, "in", &hops, err);
 	if (outcome == OUTCOME_DONE) {
-		f->locks = mem_array(hops.count + 1, sizeof f->locks[0]);
 		lock_hop(f, "new");
 		for (size_t i = 0; i < hops.count; i++)
 			lock_hop(f, hops.items[i]);
 	}
+	for (size_t i = 0; i < hops.count && outcome == OUTCOME_DONE; i++)
+		if (fsck_holds(f, hops.items[i]))
+			outcome = lock_slots(f, hops.items[i], err);
+	names_sort(&f->moving);
 	names_release(&hops);
 	return outcome;
 }
@@ -132,6 +194,7 @@ static void fsck_release(struct fsck *f)
 	}
 	free(f->records);
 	names_release(&f->locked);
+	names_release(&f->moving);
 	names_release(&f->places);
 	names_release(&f->claims);
 }
@@ -148,6 +211,8 @@ enum outcome command_fsck(struct tool *t, struct error *err)
 		return outcome;
 	f.repair = f.repair && !t->dry_run;
 	outcome = lock_all(&f, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = fsck_arrivals(&f, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = fsck_queue(&f, err);
 	if (outcome == OUTCOME_DONE)

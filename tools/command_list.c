@@ -40,6 +40,8 @@ static const char *state_name(const struct queue_place *place)
 		return "new";
 	if (text_starts(place->within, "batch-"))
 		return "batch";
+	if (text_starts(place->within, "work-"))
+		return "delivering";
 	return text_starts(place->within, "due-") ? "deferred" : "ready";
 }
 

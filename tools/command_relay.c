@@ -2,30 +2,10 @@
 #include <errno.h>
 
 #include "lib/alloc.h"
+#include "lib/program.h"
 #include "tools/command.h"
 
 #define RELAY "packetboat-relay"
-
-/* The relay beside this program, else the one that PATH finds. */
-static char *relay_path(void)
-{
-	char self[4096];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-	char *slash;
-	char *path;
-
-	if (length > 0) {
-		self[length] = '\0';
-		slash = strrchr(self, '/');
-		if (slash != NULL) {
-			path = mem_format("%.*s/" RELAY, (int)(slash - self), self);
-			if (access(path, X_OK) == 0)
-				return path;
-			free(path);
-		}
-	}
-	return mem_string(RELAY);
-}
 
 /* Becomes the relay with COMMAND and the operands; returns only when that fails. */
 static enum outcome become(struct tool *t, const char *command, int operands, const char *need, struct error *err)
@@ -39,7 +19,7 @@ static enum outcome become(struct tool *t, const char *command, int operands, co
 		return outcome;
 	if (t->dry_run)
 		return tool_usage(t, err, "%s has no dry run", command);
-	path = relay_path();
+	path = program_path(RELAY);
 	argv[count++] = mem_string(RELAY);
 	if (t->given != NULL) {
 		argv[count++] = mem_string("-c");

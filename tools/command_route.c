@@ -199,9 +199,9 @@ static bool count_stranded(
 	bool lost = false;
 
 	(void)err;
-	/* What is in a batch goes on its way; what is held or failed is not routed. */
+	/* What is in a batch or with a server goes on its way; what is held or failed is not routed. */
 	if (e == NULL || strcmp(place->hop, "hold") == 0 || strcmp(place->hop, "failed") == 0 ||
-	    text_starts(place->within, "batch-") ||
+	    text_starts(place->within, "batch-") || text_starts(place->within, "work-") ||
 	    queue_message(&s->tool->queue, place, MESSAGE_TRUST, &m, NULL) != OUTCOME_DONE)
 		return true;
 	for (size_t i = 0; i < e->recipient_count && !lost; i++) {

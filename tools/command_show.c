@@ -65,7 +65,8 @@ static void envelope_print(const struct envelope *e)
 		char *hop;
 
 		date_rfc3339(e->hops[i].time, when);
-		hop = mem_format("%s %s", e->hops[i].host, when);
+		hop = mem_format("%s %s%s%s", e->hops[i].host, when, e->hops[i].client != NULL ? " from " : "",
+		    e->hops[i].client != NULL ? e->hops[i].client : "");
 		field("hop", hop);
 		free(hop);
 	}
@@ -95,6 +96,8 @@ static void envelope_json(const struct envelope *e, json_t *object)
 
 		json_text(hop, "host", e->hops[i].host);
 		json_time(hop, "time", e->hops[i].time);
+		if (e->hops[i].client != NULL)
+			json_text(hop, "client", e->hops[i].client);
 		json_array_append_new(hops, hop);
 	}
 	json_object_set_new(object, "hops", hops);

@@ -7,6 +7,7 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
+#include "queue/arrivals.h"
 #include "queue/hop.h"
 #include "tools/command.h"
 #include "tools/health.h"
@@ -260,6 +261,26 @@ static enum outcome show_hops(struct tool *t, struct error *err)
 	return outcome;
 }
 
+/* Accepted, and not in the queue yet. How many messages that is nobody knows without reading them. */
+static void show_arrivals(const struct tool *t)
+{
+	uint64_t waiting = arrivals_waiting(&t->queue);
+	json_t *object;
+	char octets[24];
+
+	if (waiting == 0)
+		return;
+	if (t->json) {
+		object = json_object();
+		json_text(object, "kind", "arrivals");
+		json_number(object, "octets", waiting);
+		print_json(object);
+		return;
+	}
+	size_print(waiting, octets);
+	printf("%-16s %s accepted, not in the queue yet\n", "arrivals", octets);
+}
+
 static void show_finding(void *context, enum health_level level, const char *sentence)
 {
 	const struct tool *t = context;
@@ -287,6 +308,7 @@ enum outcome command_status(struct tool *t, struct error *err)
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	show_neighbours(t);
+	show_arrivals(t);
 	outcome = show_hops(t, err);
 	health_corrupt(&t->queue, show_finding, t);
 	health_clock(&t->age, show_finding, t);

@@ -1,8 +1,6 @@
 /*
- * `packetboat user`: who has a mailbox here, and the passwords by which the bridges know them.
- *
- * A user exists when mail/USER is a Maildir. The password file has a line "USER:HASH" for each who has a password;
- * it is replaced as a whole under the lock "users".
+ * `packetboat user`: who has a mailbox here, the passwords by which the bridges know them, and the sender addresses that
+ * they may use beside their own. The password file is that of queue/users.h.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -11,113 +9,38 @@
 
 #include "lib/alloc.h"
 #include "lib/text.h"
+#include "queue/address.h"
 #include "queue/hop.h"
 #include "queue/maildir.h"
 #include "queue/route.h"
+#include "queue/users.h"
 #include "tools/command.h"
 
-/*
- * Argon2id with as much memory as this, twice over it: what OWASP asks for at least. No more, because the bridges do it
- * at every login and may use 32 MB.
- */
-#define HASH_MEMORY ((size_t)19 << 20)
-#define HASH_PASSES 2
-
-#define PASSWORD_MAX 1024
-
-/* ---- the password file ----------------------------------------------------------------------------------- */
-
-struct accounts {
-	struct dir dir; /* that holds the file */
-	char *name;	/* of the file within it */
-	struct buf text;
-	struct lock lock;
-};
-
-static void accounts_close(struct accounts *a)
+static enum outcome accounts_open(struct tool *t, struct users *u, struct error *err)
 {
-	lock_release(&a->lock);
-	buf_release(&a->text);
-	dir_close(&a->dir);
-	free(a->name);
+	return users_open(u, &t->queue, t->config.users, USERS_CHANGE, err);
 }
 
-static enum outcome accounts_open(struct tool *t, struct accounts *a, struct error *err)
+static bool has_password(const struct users *u, const char *name)
 {
-	const char *slash = strrchr(t->config.users, '/');
-	char *directory = slash == NULL		     ? mem_string(".")
-			  : slash == t->config.users ? mem_string("/")
-						     : mem_copy(t->config.users, (size_t)(slash - t->config.users));
-	enum outcome outcome;
+	char hash[crypto_pwhash_STRBYTES];
 
-	*a = (struct accounts){.dir = DIR_CLOSED, .lock = LOCK_NONE};
-	a->name = mem_string(slash == NULL ? t->config.users : slash + 1);
-	buf_init(&a->text, LIMIT_SMALL_FILE);
-	outcome = lock_take(&a->lock, &t->queue.lock, "users", err);
-	if (outcome == OUTCOME_DONE)
-		outcome = dir_open(&a->dir, NULL, directory, err);
-	if (outcome == OUTCOME_DONE) {
-		outcome = file_read(&a->dir, a->name, &a->text, err);
-		if (outcome != OUTCOME_DONE && err->code == EX_NOINPUT)
-			outcome = OUTCOME_DONE;
-	}
-	free(directory);
-	return outcome;
-}
-
-static bool line_is(struct view line, const char *user)
-{
-	size_t length = strlen(user);
-
-	return line.length > length && memcmp(line.bytes, user, length) == 0 && line.bytes[length] == ':';
-}
-
-static bool accounts_have(const struct accounts *a, const char *user)
-{
-	struct view rest = view_buf(&a->text);
-	struct view line;
-
-	while (view_line(&rest, &line))
-		if (line_is(line, user))
-			return true;
-	return false;
-}
-
-/* Replaces the line of USER by one with HASH; a null HASH only takes it out. */
-static enum outcome accounts_set(struct accounts *a, const char *user, const char *hash, struct error *err)
-{
-	struct view rest = view_buf(&a->text);
-	struct view line;
-	struct buf text;
-	enum outcome outcome;
-
-	buf_init(&text, LIMIT_SMALL_FILE);
-	while (view_line(&rest, &line)) {
-		if (line_is(line, user))
-			continue;
-		buf_view(&text, line);
-		buf_byte(&text, '\n');
-	}
-	if (hash != NULL)
-		buf_format(&text, "%s:%s\n", user, hash);
-	outcome = text.failed ? error_set(err, EX_DATAERR, "the password file is full")
-			      : file_commit(&a->dir, &a->dir, a->name, view_buf(&text), err);
-	buf_release(&text);
-	return outcome;
+	return users_find(u, name, hash, NULL);
 }
 
 /* ---- passwords ------------------------------------------------------------------------------------------- */
 
-/* Reads one line into OUT (PASSWORD_MAX + 1 octets). No stdio: a copy would stay in its buffer. */
+/* Reads one line into OUT (USERS_PASSWORD_MAX + 1 octets). No stdio: a copy would stay in its buffer. */
 static enum outcome line_read(char *out, struct error *err)
 {
 	size_t length = 0;
 	ssize_t got;
 
-	while (length <= PASSWORD_MAX && (got = read(STDIN_FILENO, out + length, 1)) == 1 && out[length] != '\n')
+	while (
+	    length <= USERS_PASSWORD_MAX && (got = read(STDIN_FILENO, out + length, 1)) == 1 && out[length] != '\n')
 		length++;
-	if (length > PASSWORD_MAX)
-		return error_set(err, EX_DATAERR, "the password is longer than %d octets", PASSWORD_MAX);
+	if (length > USERS_PASSWORD_MAX)
+		return error_set(err, EX_DATAERR, "the password is longer than %d octets", USERS_PASSWORD_MAX);
 	if (length > 0 && out[length - 1] == '\r')
 		length--;
 	out[length] = '\0';
@@ -161,8 +84,8 @@ static enum outcome line_ask(const char *prompt, char *out, struct error *err)
 /* Asks for a password and makes its hash. */
 static enum outcome password_hash(char hash[static crypto_pwhash_STRBYTES], struct error *err)
 {
-	char *first = sodium_malloc(PASSWORD_MAX + 1);
-	char *second = sodium_malloc(PASSWORD_MAX + 1);
+	char *first = sodium_malloc(USERS_PASSWORD_MAX + 1);
+	char *second = sodium_malloc(USERS_PASSWORD_MAX + 1);
 	enum outcome outcome;
 
 	if (first == NULL || second == NULL) {
@@ -176,7 +99,8 @@ static enum outcome password_hash(char hash[static crypto_pwhash_STRBYTES], stru
 		if (outcome == OUTCOME_DONE && strcmp(first, second) != 0)
 			outcome = error_set(err, EX_DATAERR, "the two passwords are not the same");
 	}
-	if (outcome == OUTCOME_DONE && crypto_pwhash_str(hash, first, strlen(first), HASH_PASSES, HASH_MEMORY) != 0)
+	if (outcome == OUTCOME_DONE &&
+	    crypto_pwhash_str(hash, first, strlen(first), USERS_HASH_PASSES, USERS_HASH_MEMORY) != 0)
 		outcome = error_set(err, EX_OSERR, "there is no memory for hashing a password");
 	sodium_free(first);
 	sodium_free(second);
@@ -208,7 +132,7 @@ static enum outcome no_user(const char *name, struct error *err)
 
 enum outcome command_user_add(struct tool *t, struct error *err)
 {
-	struct accounts a = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
+	struct users u = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
 	char hash[crypto_pwhash_STRBYTES];
 	const char *name;
 	enum outcome outcome = user_options(t, NULL, 0, err);
@@ -216,36 +140,38 @@ enum outcome command_user_add(struct tool *t, struct error *err)
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	name = t->words[0];
-	outcome = accounts_open(t, &a, err);
+	outcome = accounts_open(t, &u, err);
 	/* The box of postmaster is made by init; a password makes him a user like others. */
 	if (outcome == OUTCOME_DONE &&
-	    (accounts_have(&a, name) || (maildir_exists(&t->queue.mail, name) && strcmp(name, "postmaster") != 0)))
+	    (has_password(&u, name) || (maildir_exists(&t->queue.mail, name) && strcmp(name, "postmaster") != 0)))
 		outcome = error_set(
 		    err, EX_CANTCREAT, "the user \"%s\" exists already (see `packetboat user password`)", name);
 	if (outcome == OUTCOME_DONE && t->dry_run) {
 		printf("would make the user %s\n", name);
 	} else if (outcome == OUTCOME_DONE) {
 		/* Not while others wait: a person may be typing. */
-		accounts_close(&a);
+		users_close(&u);
 		outcome = password_hash(hash, err);
 		if (outcome == OUTCOME_DONE)
-			outcome = accounts_open(t, &a, err);
+			outcome = accounts_open(t, &u, err);
 		else
-			a = (struct accounts){.dir = DIR_CLOSED, .lock = LOCK_NONE};
+			u = (struct users){.dir = DIR_CLOSED, .lock = LOCK_NONE};
 		if (outcome == OUTCOME_DONE)
 			outcome = maildir_make(&t->queue.mail, name, err);
 		if (outcome == OUTCOME_DONE)
-			outcome = accounts_set(&a, name, hash, err);
+			outcome = users_set(&u, name, hash, NULL, err);
 		sodium_memzero(hash, sizeof hash);
 	}
-	accounts_close(&a);
+	users_close(&u);
 	return outcome;
 }
 
 enum outcome command_user_password(struct tool *t, struct error *err)
 {
-	struct accounts a = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
+	struct users u = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
 	char hash[crypto_pwhash_STRBYTES];
+	char old[crypto_pwhash_STRBYTES];
+	struct strings senders = {0};
 	enum outcome outcome = user_options(t, NULL, 0, err);
 
 	if (outcome != OUTCOME_DONE)
@@ -258,11 +184,62 @@ enum outcome command_user_password(struct tool *t, struct error *err)
 	}
 	outcome = password_hash(hash, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = accounts_open(t, &a, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = accounts_set(&a, t->words[0], hash, err);
+		outcome = accounts_open(t, &u, err);
+	if (outcome == OUTCOME_DONE) {
+		users_find(&u, t->words[0], old, &senders);
+		outcome = users_set(&u, t->words[0], hash, &senders, err);
+	}
+	strings_release(&senders);
 	sodium_memzero(hash, sizeof hash);
-	accounts_close(&a);
+	users_close(&u);
+	return outcome;
+}
+
+static enum outcome sender_check(const char *text, struct error *err)
+{
+	struct address a;
+
+	if (strcmp(text, "*") == 0)
+		return OUTCOME_DONE;
+	/* The file parts its fields with these. */
+	if (strpbrk(text, ",:") != NULL)
+		return error_set(err, EX_USAGE, "\"%s\" cannot be kept: an address with \",\" or \":\"", text);
+	if (address_parse(&a, view_text(text), err) != OUTCOME_DONE)
+		return error_context(err, "the sender address");
+	return a.kind == ADDRESS_MAILBOX ? OUTCOME_DONE : error_set(err, EX_USAGE, "\"%s\" is no user@domain", text);
+}
+
+enum outcome command_user_senders(struct tool *t, struct error *err)
+{
+	bool none = false;
+	const struct tool_option options[] = {{"none", OPTION_FLAG, &none}};
+	struct users u = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
+	struct strings senders = {0};
+	char hash[crypto_pwhash_STRBYTES];
+	enum outcome outcome = tool_options(t, options, 1, 1, -1, "a user name", err);
+	bool change = none || t->count > 1;
+
+	for (int i = 1; i < t->count && outcome == OUTCOME_DONE; i++)
+		outcome = sender_check(t->words[i], err);
+	if (outcome == OUTCOME_DONE && none && t->count > 1)
+		outcome = error_set(err, EX_USAGE, "--none goes without addresses");
+	if (outcome == OUTCOME_DONE)
+		outcome = tool_queue(t, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = accounts_open(t, &u, err);
+	if (outcome == OUTCOME_DONE && !users_find(&u, t->words[0], hash, change ? NULL : &senders))
+		outcome = error_set(err, EX_NOUSER, "there is no user \"%s\" with a password here", t->words[0]);
+	for (size_t i = 0; i < senders.count; i++) {
+		print_visible(senders.items[i]);
+		putchar('\n');
+	}
+	for (int i = 1; i < t->count && outcome == OUTCOME_DONE; i++)
+		strings_add(&senders, t->words[i]);
+	if (outcome == OUTCOME_DONE && change && !t->dry_run)
+		outcome = users_set(&u, t->words[0], hash, &senders, err);
+	sodium_memzero(hash, sizeof hash);
+	strings_release(&senders);
+	users_close(&u);
 	return outcome;
 }
 
@@ -284,14 +261,14 @@ static size_t unread(const struct tool *t, const char *name)
 enum outcome command_user_list(struct tool *t, struct error *err)
 {
 	const struct tool_option options[] = {{"json", OPTION_FLAG, &t->json}};
-	struct accounts a = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
+	struct users u = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
 	struct names names = {0};
 	enum outcome outcome = tool_options(t, options, 1, 0, 0, "", err);
 
 	if (outcome == OUTCOME_DONE)
 		outcome = tool_queue(t, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = accounts_open(t, &a, err);
+		outcome = accounts_open(t, &u, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = dir_names(&t->queue.mail, &names, err);
 	for (size_t i = 0; i < names.count; i++) {
@@ -302,17 +279,17 @@ enum outcome command_user_list(struct tool *t, struct error *err)
 			continue;
 		if (!t->json) {
 			print_column(name, 24);
-			printf(" %-8s %zu\n", accounts_have(&a, name) ? "password" : "-", unread(t, name));
+			printf(" %-8s %zu\n", has_password(&u, name) ? "password" : "-", unread(t, name));
 			continue;
 		}
 		object = json_object();
 		json_text(object, "user", name);
-		json_object_set_new(object, "password", json_boolean(accounts_have(&a, name)));
+		json_object_set_new(object, "password", json_boolean(has_password(&u, name)));
 		json_number(object, "new", unread(t, name));
 		print_json(object);
 	}
 	names_release(&names);
-	accounts_close(&a);
+	users_close(&u);
 	return outcome;
 }
 
@@ -343,7 +320,7 @@ enum outcome command_user_remove(struct tool *t, struct error *err)
 {
 	bool with_mail = false;
 	const struct tool_option options[] = {{"with-mail", OPTION_FLAG, &with_mail}};
-	struct accounts a = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
+	struct users u = {.dir = DIR_CLOSED, .lock = LOCK_NONE};
 	struct lock delivering = LOCK_NONE;
 	char unique[40];
 	char *aside;
@@ -366,9 +343,9 @@ enum outcome command_user_remove(struct tool *t, struct error *err)
 	aside = mem_format(".%s-%s", name, unique);
 	outcome = hop_lock(&t->queue, "local", &delivering, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = accounts_open(t, &a, err);
+		outcome = accounts_open(t, &u, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = accounts_set(&a, name, NULL, err);
+		outcome = users_set(&u, name, NULL, NULL, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = file_rename(&t->queue.mail, name, &t->queue.mail, aside, err);
 	if (outcome == OUTCOME_DONE)
@@ -378,7 +355,7 @@ enum outcome command_user_remove(struct tool *t, struct error *err)
 		outcome = tree_remove(&t->queue.mail, aside, 8, err);
 	else if (outcome == OUTCOME_DONE)
 		tool_say("the mail of %s is kept in %s/%s", name, t->queue.mail.path, aside);
-	accounts_close(&a);
+	users_close(&u);
 	free(aside);
 	return outcome;
 }

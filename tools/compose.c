@@ -157,19 +157,6 @@ static bool role_is(const struct compose *c, struct view name, const char *text)
 	return c->resent ? is_resent(name) && name_is(view_from(name, strlen("Resent-")), text) : name_is(name, text);
 }
 
-static bool precedence_is_bulk(struct view body)
-{
-	struct buf word;
-	bool bulk;
-
-	buf_init(&word, SIZE_MAX);
-	header_unfold(body, &word);
-	bulk =
-	    name_is(view_buf(&word), "bulk") || name_is(view_buf(&word), "list") || name_is(view_buf(&word), "junk");
-	buf_release(&word);
-	return bulk;
-}
-
 static void look(struct compose *c)
 {
 	struct view section = skip_mbox_lines(view_buf(&c->section));
@@ -186,7 +173,7 @@ static void look(struct compose *c)
 		c->has_from = c->has_from || role_is(c, name, "From");
 		c->has_date = c->has_date || role_is(c, name, "Date");
 		c->has_id = c->has_id || role_is(c, name, "Message-ID");
-		c->bulk = c->bulk || (name_is(name, "Precedence") && precedence_is_bulk(body));
+		c->bulk = c->bulk || (name_is(name, "Precedence") && header_is_bulk(body));
 	}
 }
 

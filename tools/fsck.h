@@ -2,6 +2,7 @@
  * The parts of `packetboat fsck`; nobody else includes this.
  *
  *	command_fsck.c  takes the locks, calls the others, tells
+ *	fsck_arrivals.c what waits in arrival logs
  *	fsck_queue.c    records, messages, what was handed over, what is staged
  *	fsck_spool.c    batches, what is kept about neighbours, what arrives
  *
@@ -30,8 +31,10 @@ struct fsck {
 	bool incomplete; /* something was busy: what seems to lack its other half may have it there */
 	size_t findings;
 	struct names locked; /* names of locks held, sorted */
+	struct names moving; /* records that a program is delivering: they may lie anywhere, and end; sorted */
 	struct lock *locks;
 	size_t lock_count;
+	size_t lock_capacity;
 	struct names places; /* for fsck_record.where */
 	struct names claims; /* ids of messages in queue/new, sorted when all are found */
 	struct fsck_record *records;
@@ -43,9 +46,12 @@ void fsck_finding(struct fsck *f, const char *format, ...) __attribute__((format
 void fsck_note(struct fsck *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Says how far a long walk is, on a terminal. */
 void fsck_progress(const char *what, size_t done, size_t all);
+/* Is the record NAME, or what is staged for it, in the hands of a program that delivers it? */
+bool fsck_moves(const struct fsck *f, const char *name);
 /* Do we hold the lock of HOP? */
 bool fsck_holds(const struct fsck *f, const char *hop);
 
+enum outcome fsck_arrivals(struct fsck *f, struct error *err);
 enum outcome fsck_queue(struct fsck *f, struct error *err);
 enum outcome fsck_spool(struct fsck *f, struct error *err);
 

@@ -94,6 +94,10 @@ static void look_at_record(struct fsck *f, const struct dir *d, const char *file
 	struct error err = ERROR_NONE;
 	bool half;
 
+	if (fsck_moves(f, name)) {
+		record_add(f, name, where); /* known, and nothing is said of it */
+		return;
+	}
 	if (hop_read(d, file, &e, &err) != OUTCOME_DONE) {
 		if (err.code == EX_DATAERR) {
 			fsck_finding(f, "%s", err.text);
@@ -119,6 +123,19 @@ static void look_at_record(struct fsck *f, const struct dir *d, const char *file
 	entry_release(&e);
 }
 
+/* Delivered, and its program died before it was removed. */
+static void look_at_ended(struct fsck *f, const struct dir *d, const char *file, const char *where)
+{
+	char *name = mem_copy(file, strlen(file) - 1);
+	struct id id;
+	uint32_t first;
+
+	fsck_note(f, "%s/%s has ended; the next relay pass removes it", d->path, file);
+	if (entry_name_parse(name, &id, &first))
+		look_at_record(f, d, file, name, where);
+	free(name);
+}
+
 static enum outcome look_at_part(
     struct fsck *f, const struct dir *d, const char *hop, const char *within, struct error *err)
 {
@@ -134,12 +151,13 @@ static enum outcome look_at_part(
 		fsck_progress(where, i + 1, names.count);
 		if (entry_name_parse(name, &id, &first))
 			look_at_record(f, d, name, name, where);
+		else if (hop_is_ended(name) && text_starts(within, "work-"))
+			look_at_ended(f, d, name, where);
 		else if (strcmp(name, "recall") == 0 && text_starts(within, "batch-"))
 			fsck_note(f,
 			    "%s is taken apart by the next relay pass: the operator took a message out of it",
 			    d->path);
-		else if (name[0] != '.' &&
-			 (within[0] != '\0' || (!text_starts(name, "due-") && !text_starts(name, "batch-"))))
+		else if (name[0] != '.' && (within[0] != '\0' || !hop_is_part(name)))
 			fsck_finding(f, "%s/%s is no name that packetboat gives", d->path, name);
 	}
 	names_release(&names);
@@ -162,6 +180,8 @@ static enum outcome look_at_hop(struct fsck *f, const char *hop, struct error *e
 		outcome = dir_open(&d, &top, parts.items[i], err);
 		if (outcome == OUTCOME_DONE)
 			outcome = look_at_part(f, &d, hop, parts.items[i], err);
+		else if (err->code == EX_NOINPUT)
+			outcome = OUTCOME_DONE; /* of a program that has come to its end meanwhile */
 		dir_close(&d);
 	}
 	names_release(&parts);
@@ -326,6 +346,9 @@ static void look_at_message(struct fsck *f, const char *name, struct verified *v
 	struct message m;
 	struct stat st = {0};
 	char id[LIMIT_ID];
+
+	if (fsck_moves(f, name))
+		return;
 	bool known =
 	    fstatat(f->queue->msg.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && v->any && v->inode == st.st_ino;
 
@@ -430,7 +453,7 @@ static enum outcome look_at_stage(struct fsck *f, struct error *err)
 		const char *dot = strrchr(names.items[i], '.');
 		char *record = mem_copy(names.items[i], dot == NULL ? 0 : (size_t)(dot - names.items[i]));
 
-		if (record_find(f, record) != NULL)
+		if (record_find(f, record) != NULL || fsck_moves(f, record))
 			fsck_note(f, "%s/%s waits for the next relay pass", f->queue->stage.path, names.items[i]);
 		else if (f->repair && !f->incomplete)
 			outcome = file_remove(&f->queue->stage, names.items[i], err);

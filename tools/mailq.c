@@ -83,7 +83,7 @@ static char place_mark(const struct queue_place *place)
 {
 	if (strcmp(place->hop, "hold") == 0)
 		return '!';
-	return text_starts(place->within, "batch-") ? '*' : ' ';
+	return text_starts(place->within, "batch-") || text_starts(place->within, "work-") ? '*' : ' ';
 }
 
 static bool print_entry(

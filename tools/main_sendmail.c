@@ -2,15 +2,17 @@
  * packetboat-sendmail: sendmail, mailq and newaliases for the programs that call these by name.
  * packetboat-sendmail(1) is its manual. Only options and wiring are here.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <pwd.h>
 #include <sodium.h>
 
+#include "lib/program.h"
 #include "lib/text.h"
 #include "tools/mailq.h"
 #include "tools/sendmail.h"
 
-enum task { TASK_DELIVER, TASK_LIST, TASK_NOTHING };
+enum task { TASK_DELIVER, TASK_LIST, TASK_SERVE, TASK_NOTHING };
 
 enum dots { DOTS_END, DOTS_ARE_TEXT };
 
@@ -64,9 +66,8 @@ static enum outcome mode_read(struct invocation *v, const char *mode, struct err
 		v->task = TASK_NOTHING;
 		return OUTCOME_DONE;
 	case 's':
-		return error_set(err, EX_UNAVAILABLE,
-		    "SMTP on standard input (-bs) is not offered here; give the recipients as arguments, or "
-		    "-t");
+		v->task = TASK_SERVE;
+		return OUTCOME_DONE;
 	case 'd':
 	case 'D':
 	case 'l':
@@ -272,6 +273,20 @@ static int perform(struct invocation *v, struct source *in)
 	return err.code;
 }
 
+/* SMTP on standard input and output is the server's business: becomes it, and returns only when that fails. */
+static int serve(struct invocation *v)
+{
+	char *path = program_path("packetboat-smtpd");
+	char *const argv[] = {"packetboat-smtpd", "-c", (char *)(uintptr_t)config_path(v->config), "--stdio", NULL};
+	struct error err = ERROR_NONE;
+
+	execvp(path, argv);
+	error_errno(&err, errno, "cannot start %s", path);
+	say(v, err.text);
+	free(path);
+	return EX_UNAVAILABLE;
+}
+
 static int run(struct invocation *v)
 {
 	struct fd_source input;
@@ -299,5 +314,7 @@ int main(int argc, char **argv)
 		say(&v, err.text);
 		return err.code;
 	}
+	if (v.task == TASK_SERVE)
+		return serve(&v);
 	return v.task == TASK_NOTHING ? EX_OK : run(&v);
 }

@@ -55,6 +55,8 @@ void entry_reason(const struct queue_place *place, const struct entry *e, struct
 	} else if (within_batch(place->within, &incarnation, &sequence)) {
 		buf_format(out, "in batch %llu, not acknowledged", (unsigned long long)sequence);
 		return;
+	} else if (text_starts(place->within, "work-")) {
+		buf_text(out, "is being delivered");
 	}
 	for (size_t i = 0; i < e->recipient_count; i++) {
 		const struct entry_recipient *r = &e->recipients[i];

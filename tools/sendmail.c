@@ -98,6 +98,7 @@ static int code_of_status(const char *status)
 		const char *status;
 		int code;
 	} codes[] = {
+	    {"4.3.0", EX_TEMPFAIL},
 	    {"5.1.1", EX_NOUSER},
 	    {"5.1.2", EX_NOHOST},
 	    {"5.1.3", EX_DATAERR},

@@ -123,4 +123,15 @@ $b->mail('eva@e.example', text('stranded'));
 my $removed = $b->packetboat('route', 'remove', 'e.example');
 is($removed->{code}, 0, 'route remove');
 like($removed->{err}, qr/1 waiting message has no route now/, '... tells of what it strands');
+# What the SMTP programs need is looked at before they do.
+{
+	$a->configure(qq{destination "mail.example:587" { user = "u" password = "pw" authorities = "none.pem" }\n});
+	Hosts::spew($a->dir . '/pw', "secret\n");
+	chmod 0644, $a->dir . '/pw';
+	my $check = $a->packetboat('check');
+	is($check->{code}, 2, 'check: a password that others can read is an error');
+	like($check->{out}, qr/^error: .*destination "mail\.example:587".*\/pw, can be read by others/m, '... and named');
+	like($check->{out}, qr/^error: .*\/none\.pem, is not there/m, '... as is a file that is missing');
+}
+
 $net->done;

@@ -143,9 +143,13 @@ sub fsck {
 	}
 }
 
+# Ends the daemons that are still there, holds every spool against the rules, and closes the test.
 sub done {
 	my ($self) = @_;
 
+	for my $host (@{$self->{hosts}}) {
+		$_->done for @{$host->{daemons} // []};
+	}
 	$self->fsck('fsck content at the end');
 	done_testing();
 }
@@ -317,6 +321,122 @@ sub together {
 	return $failed;
 }
 
+# ---- daemons -----------------------------------------------------------------------------------------------
+
+# A program that stays: it is ready when it tells systemd so (sd_notify(3)), and is gone after stop, whatever happens.
+package Hosts::Daemon;
+
+use strict;
+use warnings;
+use IO::Select;
+use IO::Socket::UNIX;
+use POSIX qw(:sys_wait_h);
+use Socket qw(SOCK_DGRAM);
+use Test::More import => [qw(is diag)];
+use Time::HiRes qw(time sleep);
+
+# Starts ARGV at HOST. Options: env => {}, files => soft limit of descriptors, under => program and arguments before it.
+# Gives undef when it does not become ready; then {code} and {err} of the second result tell why.
+sub begin {
+	my ($class, $host, $options, @argv) = @_;
+	my $base = "$host->{net}{dir}/daemon-$$-" . ++$host->{net}{count};
+	my $self = bless {host => $host, name => $argv[0], base => $base, log_at => length $host->log_text}, $class;
+
+	$self->{notify} = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$base.notify") or die "cannot make $base.notify: $!\n";
+	my $pid = fork // die "cannot fork: $!\n";
+	if ($pid == 0) {
+		eval {
+			open STDIN, '<', '/dev/null' or die "/dev/null: $!\n";
+			open STDOUT, '>', "$base.out" or die "$base.out: $!\n";
+			open STDERR, '>', "$base.err" or die "$base.err: $!\n";
+			$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+			my %env = (%{$host->{env}}, NOTIFY_SOCKET => "$base.notify", %{$options->{env} // {}});
+			$ENV{$_} = $env{$_} for keys %env;
+			no warnings 'exec';
+			exec { $argv[0] } @argv;
+		};
+		print STDERR "cannot run $argv[0]: $! $@\n";
+		POSIX::_exit(127);
+	}
+	$self->{pid} = $pid;
+	$running{$pid} = 1;
+	push @{$host->{daemons}}, $self;
+	return $self;
+}
+
+sub pid { return $_[0]{pid} }
+sub err { return Hosts::slurp("$_[0]{base}.err") // '' }
+# What it and others wrote to the host's log since the start.
+sub log_text { return substr($_[0]{host}->log_text, $_[0]{log_at}) }
+
+# Waits for a message like "READY=1"; false when the daemon ends first, or after the deadline.
+sub told {
+	my ($self, $wanted) = @_;
+	my $until = time + $Hosts::deadline;
+
+	while (time < $until) {
+		if (IO::Select->new($self->{notify})->can_read(0.05)) {
+			my $text = '';
+			$self->{notify}->recv($text, 4096);
+			return 1 if index("$text\n", $wanted) >= 0;
+		} elsif ($self->ended) {
+			return 0;
+		}
+	}
+	diag("$self->{name} never said $wanted");
+	return 0;
+}
+
+# Has it ended? Then {code} is its status, 128 + signal when a signal ended it.
+sub ended {
+	my ($self) = @_;
+
+	return 1 if defined $self->{code};
+	return 0 if waitpid($self->{pid}, WNOHANG) == 0;
+	$self->{code} = $? & 127 ? 128 + ($? & 127) : $? >> 8;
+	delete $running{$self->{pid}};
+	return 1;
+}
+
+sub signal {
+	my ($self, $signal) = @_;
+	kill($signal, $self->{pid}) unless $self->ended;
+}
+
+# Waits for its end, at most SECONDS; the exit status, or undef when it is still there.
+sub wait {
+	my ($self, $seconds) = @_;
+	my $until = time + ($seconds // $Hosts::deadline);
+
+	sleep 0.01 while !$self->ended && time < $until;
+	return $self->{code};
+}
+
+# The end by SIGNAL (TERM), by KILL if it does not obey; the exit status.
+sub stop {
+	my ($self, $signal) = @_;
+
+	$self->signal($signal // 'TERM');
+	return $self->wait if defined $self->wait;
+	diag("$self->{name} does not end");
+	$self->signal('KILL');
+	return $self->wait;
+}
+
+# Stops it; it must leave with 0, which under a sanitizer says that nothing leaked.
+sub done {
+	my ($self) = @_;
+
+	return if defined $self->{code};
+	is($self->stop, 0, "$self->{name} at $self->{host}{name} ends") or diag($self->err);
+}
+
+# All threads together, in kB: a line of /proc/PID/status ("VmRSS", "RssAnon").
+sub memory {
+	my ($self, $line) = @_;
+	return (Hosts::slurp("/proc/$self->{pid}/status") // '') =~ /^$line:\s+(\d+) kB/m ? $1 : undef;
+}
+
 package Hosts::Host;
 
 use strict;
@@ -432,6 +552,20 @@ sub waiting {
 
 	is($result->{code}, 0, "list at $self->{name}") or diag($result->{err});
 	return map { JSON::PP::decode_json($_) } split /\n/, $result->{out};
+}
+
+# Starts a daemon of this host (a program of packetboat) and waits until it is ready; undef if it does not become so, and
+# the reason is told. A leading hash may hold env.
+sub start {
+	my ($self, @argv) = @_;
+	my $options = ref $argv[0] eq 'HASH' ? shift @argv : {};
+	my $name = shift @argv;
+	my $daemon = Hosts::Daemon->begin($self, $options, Hosts::program($name), '-c', $self->conf, @argv);
+
+	$daemon->{name} = $name;
+	return $daemon if $daemon->told('READY=1');
+	diag("$name does not start: " . $daemon->err);
+	return undef;
 }
 
 sub log_text { return Hosts::slurp($_[0]->spool('log')) // '' }

@@ -168,4 +168,42 @@ sub sendmail {
 	system('rm', '-rf', $kept);
 }
 
+# Sweeps the arrival log (tests/support/arrive.c): what was answered arrives once, what was not may arrive, but not twice.
+sub arrivals {
+	my ($kind) = @_;
+	my $net = Hosts->new;
+	my $host = $net->host('a');
+	my $kept = "$net->{dir}.kept";
+	my $restore = sub { Hosts::copy_tree($kept, $net->{dir}) };
+	my $run = sub {
+		return $host->run({env => {PACKETBOAT_FAULT => $_[0]}}, Hosts::support('arrive'), $host->spool, 'a', 'ann@a.example',
+			14, 300, 2);
+	};
+
+	$host->user('ann');
+	Hosts::copy_tree($net->{dir}, $kept);
+	my $last = changes($restore, $run);
+	cmp_ok($last, '>', 60, "taking 14 messages makes $last changes");
+	for my $at (positions($last)) {
+		my $fault = sprintf $kind, $at;
+		$restore->();
+		my $result = $run->($fault);
+		my @answered = map { "a/ann/$_" } split /\n/, $result->{out};
+		my $before = $host->packetboat('fsck');
+		$host->pass for 1 .. 2;
+		my %found;
+		$found{$_}++ for delivered($host);
+		my @wrong = grep { ($found{$_} // 0) != 1 } @answered;
+		push @wrong, grep { $found{$_} > 1 } keys %found;
+		my $after = $host->packetboat('fsck');
+		my @left = (Hosts::names($host->spool('arrivals')), $host->corrupt);
+		next if ok(!@wrong && !@left && $before->{code} == 0 && $after->{code} == 0,
+			"arrivals, $fault: status $result->{code}, " . @answered . ' answered, ' . keys(%found) . ' delivered');
+		diag("not exactly once: @wrong; left: @left");
+		diag($result->{err}, $before->{out}, $after->{out});
+		last;
+	}
+	system('rm', '-rf', $kept);
+}
+
 1;

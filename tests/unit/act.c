@@ -123,7 +123,7 @@ Test(act, retry_makes_due)
 	kit_done(&k, act(&k, QUEUE_RETRY, &id, 1));
 	kit_done(&k, hop_open(&k.queue, "neighbour-city", &hop, &k.err));
 	kit_done(&k, dir_names(&hop, &names, &k.err));
-	kit_done(&k, hop_defer(&hop, names.items[0], 100000, &k.err));
+	kit_done(&k, hop_defer(&hop, &hop, names.items[0], 100000, &k.err));
 	kit_expect_list(&k, "neighbour-city/due-98: 0=otto@city.example.org\n");
 	kit_done(&k, act(&k, QUEUE_RETRY, &id, 1));
 	kit_expect_list(&k, "neighbour-city: 0=otto@city.example.org\n");

@@ -121,7 +121,7 @@ Test(config, defaults)
 	cr_assert_eq(c->min_free, 16 << 20);
 	cr_assert_eq(c->reports, 100);
 	cr_assert_eq(c->hops, LIMIT_HOPS);
-	cr_assert_eq(c->smtpd_listen.count, 0);
+	cr_assert_eq(c->smtpd.listen.count, 0);
 	cr_assert_eq(c->pop3d_listen.count, 0);
 	cr_assert_eq(c->alias_count, 0);
 
@@ -172,8 +172,8 @@ Test(config, every_option_at_the_top)
 	cr_assert_eq(c->min_free, 64 << 10);
 	cr_assert_eq(c->reports, 7);
 	cr_assert_eq(c->hops, 9);
-	cr_assert_eq(c->smtpd_listen.count, 2);
-	cr_assert_str_eq(c->smtpd_listen.items[1], "submission:127.0.0.1:2587");
+	cr_assert_eq(c->smtpd.listen.count, 2);
+	cr_assert_str_eq(c->smtpd.listen.items[1], "submission:127.0.0.1:2587");
 	cr_assert_eq(c->pop3d_listen.count, 1);
 	fixture_close(&f);
 }
@@ -659,6 +659,8 @@ Test(config, samples_are_valid)
 		cr_assert_eq(config_load(&c, path, NULL, NULL, &err), OUTCOME_DONE, "%s", err.text);
 		cr_assert_geq(c.route_count, 1);
 		cr_assert_geq(c.neighbour_count, 1);
+		cr_assert_eq(c.smtpd.listen.count, i == 0 ? 0 : i == 1 ? 2 : 3);
+		cr_assert_eq(c.destination_count, i == 2 ? 2 : 0);
 		config_release(&c);
 		free(path);
 	}

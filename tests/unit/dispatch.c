@@ -52,6 +52,46 @@ Test(dispatch, every_recipient_goes_its_way)
 	}
 }
 
+/* One record, one destination: the servers of a domain, a smarthost, a socket. */
+Test(dispatch, records_by_destination)
+{
+	static const char config[] =
+	    KIT_HEAD KIT_CITY "route \"city.example.org\" { via = \"neighbour:city\" }\n"
+			      "route \"*.hosted.example.org\" { via = \"smtp:relay.example.net:587\" }\n"
+			      "route \"other.example.org\" { via = \"smtp:relay.example.net:25\" }\n"
+			      "route \"lists.example.org\" { via = \"lmtp:/run/lists\" }\n"
+			      "route \"forums.example.org\" { via = \"lmtp:/run/forums\" }\n"
+			      "route \"news.example.org\" { via = \"lmtp:/run/lists\" }\n"
+			      "route \"*\" { via = \"smtp\" }\n";
+	static const struct {
+		const char *recipients;
+		const char *list;
+	} cases[] = {
+	    {"a@x.example b@X.EXAMPLE c@x.Example", "smtp: 0=a@x.example 1=b@X.EXAMPLE 2=c@x.Example\n"},
+	    {"a@x.example b@y.example c@x.example", "smtp: 0=a@x.example 2=c@x.example\nsmtp: 1=b@y.example\n"},
+	    {"a@x.example b@sub.x.example", "smtp: 0=a@x.example\nsmtp: 1=b@sub.x.example\n"},
+	    {"a@[192.0.2.1] b@[192.0.2.1] c@[192.0.2.2]",
+		"smtp: 0=a@[192.0.2.1] 1=b@[192.0.2.1]\nsmtp: 2=c@[192.0.2.2]\n"},
+	    {"a@x.hosted.example.org b@y.hosted.example.org c@other.example.org",
+		"smtp: 0=a@x.hosted.example.org 1=b@y.hosted.example.org\nsmtp: 2=c@other.example.org\n"},
+	    {"a@lists.example.org b@forums.example.org c@news.example.org",
+		"lmtp: 0=a@lists.example.org 2=c@news.example.org\nlmtp: 1=b@forums.example.org\n"},
+	    {"a@city.example.org b@city.example.org a@x.example",
+		"neighbour-city: 0=a@city.example.org 1=b@city.example.org\nsmtp: 2=a@x.example\n"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct queue_kit k;
+
+		kit_open(&k, config);
+		kit_send(&k, "maria@village.example.org", cases[i].recipients);
+		kit_dispatch(&k);
+		kit_expect_list(&k, cases[i].list);
+		kit_expect(k.root, "queue/new", 0);
+		kit_close(&k);
+	}
+}
+
 Test(dispatch, the_content_is_there_once)
 {
 	struct queue_kit k;
@@ -589,6 +629,25 @@ Test(dispatch, another_one_at_work_is_no_error)
 	lock_release(&lock);
 	kit_dispatch(&k);
 	kit_expect(k.root, "queue/local", 1);
+	kit_close(&k);
+}
+
+/* While nobody can say who has a mailbox, nothing is returned for the lack of one. */
+Test(dispatch, what_cannot_be_judged_now_stays)
+{
+	struct queue_kit k;
+
+	kit_open(&k, WORLD);
+	kit_send(&k, "m@city.example.org", "nobody@village.example.org");
+	cr_assert_eq(file_rename(&k.queue.mail, "postmaster", &k.queue.mail, ".away", &k.err), OUTCOME_DONE);
+	cr_expect_eq(dispatch_new(&k.queue, &k.config, &k.age, NULL, &k.err), OUTCOME_LATER);
+	cr_expect_not_null(strstr(k.err.text, "is it mounted?"), "%s", k.err.text);
+	kit_expect(k.root, "queue/new", 1);
+	kit_expect(k.root, "queue/failed", 0);
+	cr_assert_eq(file_rename(&k.queue.mail, ".away", &k.queue.mail, "postmaster", &k.err), OUTCOME_DONE);
+	kit_dispatch(&k);
+	kit_expect(k.root, "queue/new", 0);
+	kit_expect(k.root, "queue/failed", 1);
 	kit_close(&k);
 }
 

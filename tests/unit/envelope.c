@@ -40,6 +40,8 @@ static struct envelope full(void)
 	r = envelope_add_recipient(&e, "");
 	r->index = UINT32_MAX - 1;
 	envelope_add_hop(&e, "city", -5, HOP_BATCH);
+	envelope_hop_client(&e, "mail.example.org ([192.0.2.1])");
+	envelope_hop_client(&e, "two\r\nlines");
 	envelope_add_hop(&e, "hub", INT64_MAX, HOP_EXPANDED);
 	e.neighbour = mem_string("hub");
 	e.batch_incarnation = 0xfedcba98;
@@ -98,6 +100,7 @@ static void expect_same(const struct envelope *a, const struct envelope *b, enum
 		expect_text(a->hops[i].host, b->hops[i].host);
 		cr_expect_eq(a->hops[i].time, b->hops[i].time);
 		cr_expect_eq(a->hops[i].protocol, b->hops[i].protocol);
+		expect_text(a->hops[i].client, b->hops[i].client);
 	}
 	expect_text(form == ENVELOPE_ON_DISK ? a->neighbour : NULL, b->neighbour);
 	cr_expect_eq(b->batch_sequence, form == ENVELOPE_ON_DISK ? a->batch_sequence : 0);

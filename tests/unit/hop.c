@@ -1,5 +1,6 @@
 #include "queue/hop.h"
 
+#include "tests/unit/fault.h"
 #include "tests/unit/queue_kit.h"
 
 static void put_record(struct queue_kit *k, const struct dir *d, const char *name)
@@ -55,7 +56,7 @@ Test(hop, wakes_what_is_due_and_only_that)
 
 		kit_done(&k, hop_open(&k.queue, "smtp", &hop, &k.err));
 		put_record(&k, &hop, "a.b.1+0");
-		kit_done(&k, hop_defer(&hop, "a.b.1+0", cases[i].due, &k.err));
+		kit_done(&k, hop_defer(&hop, &hop, "a.b.1+0", cases[i].due, &k.err));
 		cr_expect_not(file_exists(&hop, "a.b.1+0", NULL));
 		kit_done(&k, hop_wake(&hop, cases[i].age, &k.err));
 		cr_expect_eq(file_exists(&hop, "a.b.1+0", NULL), cases[i].awake, "case %zu", i);
@@ -76,8 +77,8 @@ Test(hop, empty_buckets_go)
 	kit_done(&k, hop_open(&k.queue, "smtp", &hop, &k.err));
 	put_record(&k, &hop, "a.b.1+0");
 	put_record(&k, &hop, "a.b.2+0");
-	kit_done(&k, hop_defer(&hop, "a.b.1+0", 5000, &k.err));
-	kit_done(&k, hop_defer(&hop, "a.b.2+0", 9000, &k.err));
+	kit_done(&k, hop_defer(&hop, &hop, "a.b.1+0", 5000, &k.err));
+	kit_done(&k, hop_defer(&hop, &hop, "a.b.2+0", 9000, &k.err));
 	kit_done(&k, hop_wake(&hop, 6000, &k.err));
 	kit_done(&k, hop_parts(&hop, &parts, &k.err));
 	cr_expect_eq(parts.count, 1);
@@ -143,6 +144,44 @@ Test(hop, set_aside_with_its_reason)
 	kit_expect(k.root, "corrupt", 2);
 	cr_expect_eq(kit_occurs(k.root, "spool/corrupt/a.b.1+0.why", "it smells"), 1);
 	cr_expect_eq(kit_occurs(k.root, "spool/log", " corrupt "), 1);
+	dir_close(&hop);
+	kit_close(&k);
+}
+
+/* A slot puts records into a bucket while somebody else wakes the hop and takes the bucket away. */
+Test(hop, buckets_that_come_and_go)
+{
+	struct queue_kit k;
+	struct dir hop;
+	struct dir slot;
+	pid_t parent = getpid();
+	pid_t child;
+	size_t put = 0;
+
+	kit_open(&k, KIT_PLAIN);
+	kit_done(&k, hop_open(&k.queue, "smtp", &hop, &k.err));
+	kit_done(&k, hop_open_within(&k.queue, "smtp", "work-1", &slot, &k.err));
+	kit_put(k.root, "spool/queue/smtp/work-1/a.b.1+0", "x");
+	child = fork();
+	if (child == 0) {
+		const struct timespec pause = {.tv_nsec = 500000};
+
+		while (getppid() == parent && hop_wake(&hop, UINT64_MAX, NULL) == OUTCOME_DONE)
+			nanosleep(&pause, NULL);
+		_exit(0);
+	}
+	while (put < 300) {
+		if (file_exists(&hop, "a.b.1+0", NULL))
+			kit_done(&k, file_rename(&hop, "a.b.1+0", &slot, "a.b.1+0", &k.err));
+		if (!file_exists(&slot, "a.b.1+0", NULL))
+			continue; /* in a bucket still */
+		kit_done(&k, hop_defer(&slot, &hop, "a.b.1+0", 5000, &k.err));
+		put++;
+	}
+	cr_assert_eq(kill(child, SIGKILL), 0);
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	kit_expect(k.root, "queue/smtp", 1);
+	dir_close(&slot);
 	dir_close(&hop);
 	kit_close(&k);
 }

@@ -79,6 +79,26 @@ Test(maildir, received_lines_newest_first)
 	message_kit_close(&k);
 }
 
+/* RFC 5321 4.4; the protocol's name is that of RFC 6531 4.3 when the message needs SMTPUTF8. */
+Test(maildir, a_client_stands_in_the_from_clause)
+{
+	struct message_kit k = message_kit_open();
+	struct buf out;
+
+	envelope_add_hop(&k.envelope, "village", 60, HOP_ESMTPSA);
+	envelope_hop_client(&k.envelope, "laptop ([192.0.2.7])");
+	buf_init(&out, 10000);
+	trace_received(&k.envelope, NULL, &out);
+	cr_expect_str_eq(buf_string(&out), "Received: from laptop ([192.0.2.7])\r\n\tby village with ESMTPSA\r\n"
+					   "\tid village.aaaaaby.12;\r\n\t" DATE_ONE "\r\n");
+	buf_clear(&out);
+	k.envelope.smtputf8 = true;
+	trace_received(&k.envelope, NULL, &out);
+	cr_expect_not_null(strstr(buf_string(&out), " with UTF8SMTPSA\r\n"));
+	buf_release(&out);
+	message_kit_close(&k);
+}
+
 Test(maildir, every_protocol_has_a_name)
 {
 	for (uint8_t p = 0; p <= HOP_EXPANDED + 1; p++) {

@@ -246,3 +246,171 @@ Test(message, recipients_up_to_the_limit)
 		message_kit_close(&k);
 	}
 }
+
+/* ---- in memory ------------------------------------------------------------------------------------------- */
+
+static enum outcome file_read_whole(struct message *m, struct buf *out)
+{
+	struct stat st;
+
+	cr_assert_eq(fstat(m->fd, &st), 0);
+	return file_read_at(m->fd, buf_extend(out, (size_t)st.st_size), (size_t)st.st_size, 0, m->name, NULL);
+}
+
+static struct view repeated(struct buf *b, size_t size)
+{
+	buf_init(b, size + 100);
+	while (b->length < size)
+		buf_text(b, "a line of text as it is in mail\r\n");
+	b->length = size;
+	return view_buf(b);
+}
+
+/* Content up to KEEP octets makes no file, and the image is what a file would hold; one more makes one. */
+Test(message, what_is_small_stays_in_memory)
+{
+	static const size_t keeps[] = {0, 1, 1000, COPY_CHUNK, 3 * COPY_CHUNK};
+
+	for (size_t i = 0; i < COUNT(keeps); i++)
+		for (size_t extra = 0; extra < 2; extra++)
+			for (size_t step = 7; step < 1000000; step *= 101) {
+				struct message_kit k = message_kit_open();
+				struct error err = ERROR_NONE;
+				struct message_writer w;
+				struct buf b;
+				struct buf in_file;
+				struct view all = repeated(&b, keeps[i] + extra);
+				struct view rest = all;
+
+				envelope_add_recipient(&k.envelope, "otto@city.example.org");
+				message_kit_make(&k, all);
+				message_writer_open_small(&w, &k.dir, keeps[i]);
+				for (; rest.length > 0; rest = view_from(rest, step))
+					cr_assert_eq(sink_write(&w.sink, rest.bytes,
+							 rest.length < step ? rest.length : step, &err),
+					    OUTCOME_DONE, "%s", err.text);
+				cr_expect_eq(message_writer_image(&w).length, 0, "it is not finished");
+				cr_assert_eq(message_writer_finish(&w, &k.envelope, &err), OUTCOME_DONE);
+				cr_expect_eq(w.fd >= 0, extra == 1, "keep %zu, %zu more", keeps[i], extra);
+				cr_expect_eq(message_writer_image(&w).length > 0, extra == 0);
+				cr_expect_eq(dir_empty(&k.dir), extra == 0);
+				buf_init(&in_file, 1 << 20);
+				if (extra == 0)
+					buf_view(&in_file, message_writer_image(&w));
+				else
+					cr_assert_eq(file_read(&k.dir, w.name, &in_file, &err), OUTCOME_DONE);
+				buf_release(&b);
+				buf_init(&b, 1 << 20);
+				cr_assert_eq(file_read_whole(&k.message, &b), OUTCOME_DONE);
+				cr_expect(view_equal(view_buf(&b), view_buf(&in_file)), "keep %zu", keeps[i]);
+				message_writer_abort(&w);
+				cr_expect(dir_empty(&k.dir), "abort leaves nothing");
+				buf_release(&in_file);
+				buf_release(&b);
+				message_kit_close(&k);
+			}
+}
+
+Test(message, an_image_proves_itself_as_a_file_does)
+{
+	struct dir d = scratch_open();
+	struct buf bytes = file_bytes();
+	struct error err = ERROR_NONE;
+	struct envelope e;
+
+	cr_assert_eq(message_image_read(view_buf(&bytes), "it", &e, &err), OUTCOME_DONE, "%s", err.text);
+	cr_expect_eq(e.id.sequence, 12);
+	cr_expect_eq(e.size, strlen("Subject: x\r\n\r\nbody\r\n"));
+	cr_expect_str_eq(e.recipients[0].address, "otto@city.example.org");
+	envelope_release(&e);
+	for (size_t i = 0; i < bytes.length; i++) {
+		bytes.bytes[i] ^= 0x20;
+		cr_expect_eq(message_image_read(view_buf(&bytes), "it", &e, &err), OUTCOME_NEVER, "octet %zu", i);
+		cr_expect_eq(err.code, EX_DATAERR);
+		envelope_release(&e);
+		bytes.bytes[i] ^= 0x20;
+		cr_expect_eq(message_image_read(view_of(bytes.bytes, i), "it", &e, &err), OUTCOME_NEVER);
+		envelope_release(&e);
+	}
+	buf_release(&bytes);
+	scratch_close(&d);
+}
+
+/* ---- every octet looked at, many at a time ------------------------------------------------------------------ */
+
+/* What the content needs of a transport, octet by octet; false: it has a bare LF. */
+static bool plainly(struct view content, enum body_type *body)
+{
+	bool high = false;
+	bool binary = false;
+	size_t line = 0;
+
+	for (size_t i = 0; i < content.length; i++) {
+		uint8_t c = content.bytes[i];
+		bool after_cr = i > 0 && content.bytes[i - 1] == '\r';
+
+		if (c == '\n' && !after_cr)
+			return false;
+		line = c == '\n' ? 0 : line + (c != '\r');
+		binary |= c == '\0' || line > 998 || (after_cr && c != '\n');
+		high |= c > 127;
+	}
+	binary |= content.length > 0 && content.bytes[content.length - 1] == '\r';
+	*body = binary ? BODY_BINARY : high ? BODY_8BIT : BODY_7BIT;
+	return true;
+}
+
+static bool by_writer(struct view content, size_t step, enum body_type *body)
+{
+	struct dir nowhere = DIR_CLOSED;
+	struct message_writer w;
+	struct envelope e;
+	struct error err = ERROR_NONE;
+	enum outcome outcome = OUTCOME_DONE;
+
+	envelope_init(&e);
+	e.sender = mem_string("");
+	envelope_add_recipient(&e, "joe");
+	message_writer_open_small(&w, &nowhere, 1 << 20);
+	for (; content.length > 0 && outcome == OUTCOME_DONE; content = view_from(content, step))
+		outcome = sink_write(&w.sink, content.bytes, content.length < step ? content.length : step, &err);
+	if (outcome == OUTCOME_DONE)
+		cr_assert_eq(message_writer_finish(&w, &e, &err), OUTCOME_DONE);
+	*body = e.body;
+	message_writer_abort(&w);
+	envelope_release(&e);
+	return outcome == OUTCOME_DONE;
+}
+
+Test(message, looking_fast_decides_as_looking_slowly)
+{
+	static const char *const pieces[] = {"a", "abcdefg", "\r\n", "\r\n", "\r\n", "\r", "\n", "\xc3\xbc", "x\x80"};
+	struct buf b;
+	uint32_t random = 1;
+
+	buf_init(&b, 1 << 20);
+	for (size_t round = 0; round < 20000; round++) {
+		enum body_type right;
+		enum body_type found;
+		bool good;
+
+		buf_clear(&b);
+		for (size_t left = round % 40; left > 0; left--) {
+			random = random * 1664525 + 1013904223;
+			/* Most rounds without what makes all else indifferent. */
+			if (random >> 24 == 0)
+				buf_byte(&b, 0);
+			else if (random >> 24 == 1)
+				memset(buf_extend(&b, 990 + (random >> 8) % 16), 'l', 990 + (random >> 8) % 16);
+			else
+				buf_text(&b, pieces[(random >> 10) % (round % 3 == 0 ? 9 : 5)]);
+		}
+		good = plainly(view_buf(&b), &right);
+		for (size_t step = 1; step < 3000; step = step * 3 + 2) {
+			cr_assert_eq(by_writer(view_buf(&b), step, &found), good, "round %zu step %zu", round, step);
+			cr_assert(!good || found == right, "round %zu step %zu: %d, not %d", round, step, (int)found,
+			    (int)right);
+		}
+	}
+	buf_release(&b);
+}

@@ -6,6 +6,7 @@
 	KIT_HEAD KIT_CITY "route \"city.example.org\" { via = \"neighbour:city\" }\n"                                \
 			  "route \"*\" {\nvia = \"smtp\"\nexpire = 3d\nwarn = 1d\n}\n"                               \
 			  "route \"short.example.org\" {\nvia = \"smtp\"\nexpire = 2d\nwarn = 12h\n}\n"              \
+			  "route \"hasty@long.example.org\" {\nvia = \"smtp\"\nexpire = 2d\nwarn = 12h\n}\n"         \
 			  "route \"quiet.example.org\" {\nvia = \"smtp\"\nexpire = 2d\nwarn = 0\n}\n"                \
 			  "alias \"all\" { to = { \"joe\", \"ann\", \"otto@city.example.org\" } }\n"
 
@@ -268,7 +269,7 @@ Test(process, what_waits_warns_and_expires_by_its_route)
 		uint64_t expired;
 	} cases[] = {
 	    {"x@long.example.org", 24, 72}, {"x@short.example.org", 12, 48}, {"x@quiet.example.org", 0, 48},
-	    {"x@long.example.org y@short.example.org", 12, 48}, /* the shortest of its recipients */
+	    {"x@long.example.org hasty@long.example.org", 12, 48}, /* the shortest of its recipients */
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -281,7 +282,7 @@ Test(process, what_waits_warns_and_expires_by_its_route)
 		kit_dispatch(&k);
 		for (uint64_t hour = 0; hour < 80; hour++) {
 			k.age.now = AGE_STEP + hour * 3600;
-			kit_done(&k, process_waiting(&k.process, "smtp", "nobody is there", &k.err));
+			kit_done(&k, process_waiting(&k.process, "smtp", "nobody is there", 0, &k.err));
 			if (warned == 0 && kit_occurs(k.root, "spool/queue/new", "Action: delayed") > 0)
 				warned = hour;
 			if (expired == 0 && kit_occurs(k.root, "spool/queue/new", "Action: failed") > 0)
@@ -308,10 +309,10 @@ Test(process, a_lifetime_shortens_the_route)
 	e.lifetime = 7200;
 	kit_done(&k, kit_hand(&k, &e, KIT_MAIL));
 	kit_dispatch(&k);
-	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", &k.err));
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
 	kit_expect(k.root, "queue/smtp", 1);
 	k.age.now += 7200 + HOP_BUCKET;
-	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", &k.err));
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
 	kit_expect(k.root, "queue/smtp", 0);
 	cr_expect_eq(kit_occurs(k.root, "spool/queue/new", "Action: failed"), 1);
 	envelope_release(&e);
@@ -328,7 +329,7 @@ Test(process, a_report_that_waits)
 	kit_dispatch(&k);
 	for (uint64_t hour = 0; hour < 80; hour++) {
 		k.age.now = AGE_STEP + hour * 3600;
-		kit_done(&k, process_waiting(&k.process, "smtp", "nobody", &k.err));
+		kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
 	}
 	kit_done(&k, kit_rounds(&k));
 	kit_expect(k.root, "mail/postmaster", 1);
@@ -347,7 +348,7 @@ Test(process, postmaster_out_of_reach_is_held)
 	for (uint64_t hour = 0; hour < 160; hour++) {
 		k.age.now = AGE_STEP + hour * 3600;
 		kit_done(&k, kit_rounds(&k));
-		kit_done(&k, process_waiting(&k.process, "smtp", "nobody", &k.err));
+		kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
 	}
 	kit_done(&k, kit_rounds(&k));
 	kit_expect(k.root, "queue/hold", 1);
@@ -367,7 +368,7 @@ Test(process, records_of_a_later_age)
 	kit_send(&k, "joe", "x@long.example.org");
 	kit_dispatch(&k);
 	k.age.now = DAY;
-	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", &k.err));
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
 	kit_expect(k.root, "queue/new", 0);
 	kit_expect(k.root, "queue/smtp", 1);
 	kit_close(&k);
@@ -382,9 +383,87 @@ Test(process, waiting_mail_follows_its_route)
 	kit_dispatch(&k);
 	free(k.config.routes[1].pattern);
 	k.config.routes[1].pattern = mem_string("other.example.org");
-	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", &k.err));
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
 	kit_expect_list(&k, "new: 0=x@long.example.org\n");
 	kit_dispatch(&k);
 	kit_expect_list(&k, "failed: 0=x@long.example.org(5.1.2)\n");
+	kit_close(&k);
+}
+
+/* A record whose recipients go to several servers by the routes of now goes back to be parted. */
+Test(process, waiting_mail_has_one_destination)
+{
+	struct queue_kit k;
+
+	kit_open(&k, KIT_HEAD "route \"*\" { via = \"smtp:relay.example.net:587\" }\n");
+	kit_send(&k, "joe", "x@a.example.org y@b.example.org z@A.example.org");
+	kit_dispatch(&k);
+	kit_expect_list(&k, "smtp: 0=x@a.example.org 1=y@b.example.org 2=z@A.example.org\n");
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
+	kit_expect(k.root, "queue/new", 0);
+	free(k.config.routes[0].target);
+	k.config.routes[0].target = NULL;
+	k.age.now += DAY;
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
+	kit_expect(k.root, "queue/new", 1);
+	kit_dispatch(&k);
+	kit_expect_list(&k, "smtp: 0=x@a.example.org 2=z@A.example.org\nsmtp: 1=y@b.example.org\n");
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 0, &k.err));
+	kit_expect(k.root, "queue/new", 0);
+	kit_close(&k);
+}
+
+Test(process, what_is_young_is_left_alone)
+{
+	struct queue_kit k;
+
+	kit_open(&k, SMTP);
+	kit_send(&k, "joe", "x@long.example.org");
+	kit_dispatch(&k);
+	k.age.now += 1000;
+	kit_send(&k, "joe", "y@long.example.org");
+	kit_dispatch(&k);
+	k.age.now += 2600;
+	kit_done(&k, process_waiting(&k.process, "smtp", "nobody", 3600, &k.err));
+	cr_expect_eq(kit_occurs(k.root, "spool/log", "deferred"), 1);
+	kit_expect(k.root, "queue/smtp", 2);
+	kit_close(&k);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------------------- */
+
+struct heard {
+	struct buf text;
+};
+
+static void hear(void *context, const char *about, const struct error *err)
+{
+	struct heard *h = context;
+
+	cr_expect_neq(err->outcome, OUTCOME_DONE);
+	buf_format(&h->text, "%s ", about);
+}
+
+/* A report to somebody here, by way of an alias: several rounds. One part that fails keeps no other back. */
+Test(process, rounds_go_on_until_nothing_is_new)
+{
+	struct heard h;
+	struct queue_kit k;
+
+	buf_init(&h.text, 1000);
+	kit_open(&k, SMTP);
+	kit_send(&k, "all", "nobody x@long.example.org");
+	cr_expect_eq(process_rounds(&k.process, hear, &h), 3, "the message, its report, and what all stands for");
+	cr_expect_eq(h.text.length, 0, "%s", buf_string(&h.text));
+	kit_expect(k.root, "mail/joe", 1);
+	kit_expect(k.root, "mail/ann", 1);
+	kit_expect_list(&k, "neighbour-city: 2=otto@city.example.org\nsmtp: 1=x@long.example.org\n");
+	cr_expect_eq(process_rounds(&k.process, hear, &h), 0);
+	kit_send(&k, "all", "ann");
+	kit_put(k.root, "spool/queue/new/village.aaaaaaa.99", "nonsense");
+	process_rounds(&k.process, hear, &h);
+	cr_expect_str_eq(buf_string(&h.text), "new ");
+	kit_expect(k.root, "mail/ann", 2);
+	buf_release(&h.text);
 	kit_close(&k);
 }

@@ -287,8 +287,27 @@ static int hand_one(void *context)
 	return code;
 }
 
+/* The same, kept in memory until it is accepted. */
+static int hand_small(void *context)
+{
+	struct queue_kit k;
+	struct handover h = {.writer.fd = -1};
+	struct envelope e = kit_envelope("maria@village.example.org", "joe");
+	int code = 1;
+
+	if (kit_attach(&k, context) == OUTCOME_DONE &&
+	    handover_begin_small(&k.queue, &h, 4096, &k.err) == OUTCOME_DONE &&
+	    sink_view(handover_sink(&h), view_text(KIT_MAIL), &k.err) == OUTCOME_DONE &&
+	    handover_commit(&h, &e, &k.err) == OUTCOME_DONE && tmp_sweep(&k.queue.tmp, &k.err) == OUTCOME_DONE)
+		code = 0;
+	handover_abort(&h);
+	envelope_release(&e);
+	kit_detach(&k);
+	return code;
+}
+
 /* Whoever heard "accepted" finds it; whoever did not may find it or not, but never half of it. */
-Test(queue, handing_over_survives_a_crash_at_any_point)
+static void survives_at_any_point(int (*hand)(void *context))
 {
 	for (int kind = 0; kind < 2; kind++) {
 		enum fault_end end = FAULT_KILLED;
@@ -299,10 +318,10 @@ Test(queue, handing_over_survives_a_crash_at_any_point)
 			struct names names;
 
 			cr_assert_lt(n, 200);
-			end = fault_run(kind == 0 ? "kill" : "fail", n, hand_one, root);
+			end = fault_run(kind == 0 ? "kill" : "fail", n, hand, root);
 			cr_assert(end != FAULT_RAN || n > 10 || kind == 1, "no fault struck");
 			if (end != FAULT_RAN)
-				cr_assert_eq(fault_run(NULL, 0, hand_one, root), FAULT_RAN);
+				cr_assert_eq(fault_run(NULL, 0, hand, root), FAULT_RAN);
 			kit_look(&k, root);
 			kit_done(&k, dir_names(&k.queue.new, &names, &k.err));
 			cr_expect_geq(names.count, 1);
@@ -319,6 +338,74 @@ Test(queue, handing_over_survives_a_crash_at_any_point)
 			kit_remove(root);
 		}
 	}
+}
+
+Test(queue, handing_over_survives_a_crash_at_any_point)
+{
+	survives_at_any_point(hand_one);
+}
+
+Test(queue, handing_over_from_memory_survives_a_crash_at_any_point)
+{
+	survives_at_any_point(hand_small);
+}
+
+/* No file until the commit, or the image for the arrival log; an id that was given stays; "accepted" once. */
+Test(queue, what_is_small_waits_in_memory)
+{
+	for (int commit = 0; commit < 2; commit++) {
+		struct queue_kit k;
+		struct handover h;
+		struct envelope e = kit_envelope("maria@village.example.org", "joe");
+		char name[LIMIT_ID];
+
+		kit_open(&k, KIT_PLAIN);
+		kit_done(&k, handover_begin_small(&k.queue, &h, 4096, &k.err));
+		kit_done(&k, sink_view(handover_sink(&h), view_text(KIT_MAIL), &k.err));
+		kit_done(&k, queue_next_id(&k.queue, 1, &e.id, &k.err));
+		id_print(&e.id, name);
+		cr_expect_eq(handover_image(&h).length, 0);
+		kit_done(&k, handover_finish(&h, &e, &k.err));
+		cr_expect_gt(handover_image(&h).length, strlen(KIT_MAIL));
+		kit_expect(k.root, "tmp", 0);
+		kit_expect(k.root, "queue/new", 0);
+		cr_expect_eq(kit_occurs(k.root, "spool/log", " accepted "), 0);
+		if (commit)
+			kit_done(&k, handover_commit(&h, &e, &k.err));
+		else
+			queue_log_accepted(&k.queue, &e, NULL);
+		cr_expect_eq(kit_occurs(k.root, "spool/log", " accepted "), 1);
+		cr_expect_eq(kit_occurs(k.root, "spool/log", name), 1);
+		cr_expect_eq(file_exists(&k.queue.new, name, NULL), commit == 1);
+		handover_abort(&h);
+		kit_expect(k.root, "queue/new", commit);
+		kit_expect(k.root, "tmp", 0);
+		envelope_release(&e);
+		kit_close(&k);
+	}
+}
+
+/* What grows beyond it is in a file, and is committed as ever. */
+Test(queue, what_is_no_longer_small_is_in_a_file)
+{
+	struct queue_kit k;
+	struct handover h;
+	struct envelope e = kit_envelope("maria@village.example.org", "joe");
+
+	kit_open(&k, KIT_PLAIN);
+	kit_done(&k, handover_begin_small(&k.queue, &h, 10, &k.err));
+	kit_done(&k, sink_view(handover_sink(&h), view_text(KIT_MAIL), &k.err));
+	kit_expect(k.root, "tmp", 1);
+	kit_done(&k, handover_finish(&h, &e, &k.err));
+	cr_expect_eq(handover_image(&h).length, 0);
+	kit_done(&k, handover_commit(&h, &e, &k.err));
+	handover_abort(&h);
+	kit_expect(k.root, "tmp", 0);
+	kit_expect(k.root, "queue/new", 1);
+	kit_done(&k, kit_rounds(&k));
+	kit_expect(k.root, "mail/joe/new", 1);
+	envelope_release(&e);
+	kit_close(&k);
 }
 
 /* ---- space ----------------------------------------------------------------------------------------------- */

@@ -66,12 +66,11 @@ static inline void kit_remove(char *root)
 }
 
 /* What the hooks are told goes to the file "told", a line each. */
-static inline void kit_told(void *context, const struct envelope *envelope, const struct entry *entry, size_t place)
+static inline void kit_told(void *context, const struct settle_end *end)
 {
 	const struct queue_kit *k = context;
-	const struct entry_recipient *r = &entry->recipients[place];
 	char *path = mem_format("%s/told", k->root);
-	char *line = mem_format("%s %s %s\n", entry_end_name(r->end), r->address, envelope->sender);
+	char *line = mem_format("%s %s %s\n", entry_end_name(end->end), end->recipient, end->sender);
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
 
 	cr_assert_eq(write(fd, line, strlen(line)), (ssize_t)strlen(line));
@@ -127,6 +126,7 @@ static inline void kit_look(struct queue_kit *k, char *root)
 	*k = (struct queue_kit){.root = root};
 	*q = (struct queue){.tmp = DIR_CLOSED,
 	    .stage = DIR_CLOSED,
+	    .arrivals = DIR_CLOSED,
 	    .lock = DIR_CLOSED,
 	    .state = DIR_CLOSED,
 	    .mail = DIR_CLOSED,

@@ -211,6 +211,24 @@ Test(route, users)
 	world_close(&w);
 }
 
+/* An empty directory where the mailboxes should be is a disk that is not mounted, and no reason to return mail. */
+Test(route, mailboxes_that_are_all_gone_are_no_answer)
+{
+	static const struct expected there[] = {{"nix@village.org", "5.1.1 nix@village.org"}};
+	static const struct expected gone[] = {
+	    {"nix@village.org", "4.3.0 nix@village.org"},
+	    {"nix+tag@village.org", "4.3.0 nix+tag@village.org"},
+	    {"joe@village.org", "local joe"},
+	    {"x@elsewhere.org", "5.1.2 x@elsewhere.org"},
+	};
+	struct world w = world_open();
+
+	expect_ways(&w, there, COUNT(there));
+	cr_assert_eq(file_rename(&w.mail, "postmaster", &w.mail, ".away", NULL), OUTCOME_DONE);
+	expect_ways(&w, gone, COUNT(gone));
+	world_close(&w);
+}
+
 Test(route, bang_paths)
 {
 	static const struct expected cases[] = {
@@ -592,6 +610,35 @@ Test(route, hostile_addresses)
 		buf_release(&text);
 	}
 	world_close(&w);
+}
+
+Test(route, destinations)
+{
+	static const struct {
+		struct route route;
+		const char *destination;
+	} cases[] = {
+	    {{.kind = ROUTE_HOP, .hop = "smtp", .address = "A@Mail.Example.ORG"}, "mail.example.org"},
+	    {{.kind = ROUTE_HOP, .hop = "smtp", .address = "a@[192.0.2.1]"}, "[192.0.2.1]"},
+	    {{.kind = ROUTE_HOP, .hop = "smtp", .address = "a@[IPv6:2001:DB8::1]"}, "[ipv6:2001:db8::1]"},
+	    {{.kind = ROUTE_HOP, .hop = "smtp", .address = "b!a@Mail.example"}, "mail.example"},
+	    {{.kind = ROUTE_HOP, .hop = "smtp", .address = "a@b.example", .target = "Relay.example:587"},
+		"Relay.example:587"},
+	    {{.kind = ROUTE_HOP, .hop = "lmtp", .address = "a@b.example", .target = "/run/Lists"}, "/run/Lists"},
+	    {{.kind = ROUTE_HOP, .hop = "local", .address = "joe"}, NULL},
+	    {{.kind = ROUTE_HOP, .hop = "neighbour-city", .address = "a@b.example"}, NULL},
+	    {{.kind = ROUTE_FAIL, .hop = "smtp", .address = "a@b.example"}, NULL},
+	    {{.kind = ROUTE_HOP, .hop = "smtp", .address = "no address@"}, ""},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char *found = route_destination(&cases[i].route);
+
+		cr_expect_eq(found == NULL, cases[i].destination == NULL, "case %zu", i);
+		if (found != NULL && cases[i].destination != NULL)
+			cr_expect_str_eq(found, cases[i].destination, "case %zu", i);
+		free(found);
+	}
 }
 
 Test(route, release_leaves_nothing)

@@ -497,3 +497,142 @@ Test(settle, dotted_users_survive_a_crash_as_others_do)
 		kit_remove(run.root);
 	}
 }
+
+/* ---- verdicts from outside ----------------------------------------------------------------------------------- */
+
+/* Done, later and never in one record: the one is told once, the other tried again, the third reported once. */
+Test(settle, done_later_and_never_together)
+{
+	struct opened o;
+
+	open_one(&o, "x@example.net y@example.net z@example.net");
+	for (size_t i = 0; i < o.item->message.envelope.recipient_count; i++)
+		o.item->message.envelope.recipients[i].notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
+	settle_recipient(o.item, 0, ENTRY_RELAYED, "2.1.5", "250 Ok");
+	settle_recipient(o.item, 1, ENTRY_WAITS, "4.2.2", "452 box full");
+	settle_recipient(o.item, 2, ENTRY_FAILED, "5.1.1", "550 nobody");
+	commit_item(&o);
+	kit_expect(o.k.root, "queue/new", 2);
+	cr_expect_eq(kit_occurs(o.k.root, "spool/queue/new", "Action: failed"), 1);
+	cr_expect_eq(kit_occurs(o.k.root, "spool/queue/new", "Action: relayed"), 1);
+	o.k.age.now += 20000;
+	open_again(&o);
+	cr_assert_not_null(o.item);
+	settle_recipient(o.item, 1, ENTRY_RELAYED, "2.1.5", "250 Ok");
+	commit_item(&o);
+	cr_expect_eq(kit_occurs(o.k.root, "spool/queue/new", "Action: failed"), 1);
+	cr_expect_eq(kit_occurs(o.k.root, "told", "relayed"), 2);
+	cr_expect_eq(kit_occurs(o.k.root, "told", "failed"), 1);
+	kit_expect(o.k.root, "queue/smtp", 0);
+	kit_expect(o.k.root, "msg", 0);
+	close_one(&o);
+}
+
+/* A server that reports success itself (RFC 3461 5.2.2) leaves nothing to report here. */
+Test(settle, passed_on_is_not_reported)
+{
+	for (int passed_on = 0; passed_on < 2; passed_on++) {
+		struct opened o;
+
+		open_one(&o, "x@example.net");
+		o.item->message.envelope.recipients[0].notify = NOTIFY_SUCCESS;
+		o.item->passed_on = passed_on != 0;
+		settle_recipient(o.item, 0, ENTRY_RELAYED, "2.1.5", NULL);
+		commit_item(&o);
+		kit_expect(o.k.root, "queue/new", passed_on ? 0 : 1);
+		close_one(&o);
+	}
+}
+
+Test(settle, the_cap_on_reports_drops_no_verdict_from_outside)
+{
+	struct opened o;
+
+	open_one(&o, "x@example.net y@example.net");
+	o.s.outside = true;
+	o.k.reports = 0;
+	settle_recipient(o.item, 0, ENTRY_RELAYED, "2.1.5", NULL);
+	settle_recipient(o.item, 1, ENTRY_FAILED, "5.1.1", "550 nobody");
+	commit_item(&o);
+	cr_expect_eq(o.k.reports, 0);
+	kit_expect(o.k.root, "queue/new", 1);
+	kit_expect(o.k.root, "queue/smtp", 0);
+	close_one(&o);
+}
+
+struct outside {
+	char *root;
+};
+
+static int step_outside_prepare(void *context)
+{
+	const struct outside *run = context;
+	struct queue_kit k;
+	struct envelope e = kit_envelope("m@city.example.org", "x@example.net y@example.net");
+	enum outcome outcome = kit_attach(&k, run->root);
+
+	e.recipients[0].notify = NOTIFY_SUCCESS;
+	if (outcome == OUTCOME_DONE)
+		outcome = kit_hand(&k, &e, KIT_MAIL);
+	if (outcome == OUTCOME_DONE)
+		outcome = dispatch_new(&k.queue, &k.config, &k.age, NULL, &k.err);
+	envelope_release(&e);
+	kit_detach(&k);
+	return outcome != OUTCOME_DONE;
+}
+
+/* One is relayed, the other refused: two reports. What fails is tried again with what is in hand. */
+static int step_outside(void *context)
+{
+	const struct outside *run = context;
+	struct names names = {0};
+	struct settle_item *item = NULL;
+	struct queue_kit k;
+	struct settle s = {.dir = DIR_CLOSED};
+	int failures = 0;
+	enum outcome outcome = kit_attach(&k, run->root);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = settle_init(&s, &k.queue, &k.config, &k.age, "smtp", &k.hooks, &k.reports, &k.err);
+	s.outside = true;
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_names(&s.dir, &names, &k.err);
+	if (outcome == OUTCOME_DONE && names.count > 0)
+		outcome = settle_open(&s, names.items[0], &item, &k.err);
+	if (outcome == OUTCOME_DONE && item != NULL) {
+		settle_recipient(item, 0, ENTRY_RELAYED, "2.1.5", "250 Ok");
+		settle_recipient(item, 1, ENTRY_FAILED, "5.1.1", "550 nobody");
+		outcome = settle_close(&s, item, &k.err);
+		while (settle_run(&s, &k.err) != OUTCOME_DONE && failures < 3)
+			failures++;
+	}
+	names_release(&names);
+	settle_release(&s);
+	kit_detach(&k);
+	return outcome != OUTCOME_DONE || failures >= 3;
+}
+
+/* A disk that fails once loses no verdict and doubles no report: the process that has them tries again. */
+Test(settle, verdicts_from_outside_outlive_a_failure)
+{
+	enum fault_end end = FAULT_KILLED;
+	unsigned n;
+
+	for (n = 1; fault_goes_on("fail", end, n); n++) {
+		struct outside run = {kit_root(SMTP)};
+		char *again;
+
+		cr_assert_eq(fault_run(NULL, 0, step_outside_prepare, &run), FAULT_RAN);
+		end = fault_run("fail", n, step_outside, &run);
+		/* What failed before the verdicts is done now, what failed after the commit is finished. */
+		cr_assert_eq(fault_run(NULL, 0, step_outside, &run), FAULT_RAN, "%u", n);
+		again = kit_text(run.root, "told");
+		cr_expect_not_null(again, "%u", n);
+		cr_expect_eq(kit_occurs(run.root, "spool/queue/new", "Action: failed"), 1, "%u", n);
+		cr_expect_eq(kit_occurs(run.root, "spool/queue/new", "Action: relayed"), 1, "%u", n);
+		kit_expect(run.root, "queue/smtp", 0);
+		kit_expect(run.root, "msg", 0);
+		free(again);
+		kit_remove(run.root);
+	}
+}
