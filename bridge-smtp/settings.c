@@ -1,0 +1,110 @@
+#include "bridge-smtp/smtpd.h"
+#include "lib/alloc.h"
+#include "lib/text.h"
+
+#define CERTIFICATE	"tls-certificate.pem"
+#define CERTIFICATE_KEY "tls-key.pem"
+
+struct settings *settings_hold(struct settings *s)
+{
+	s->holders++;
+	return s;
+}
+
+void settings_drop(struct settings *s)
+{
+	if (s == NULL || --s->holders > 0)
+		return;
+	tls_drop(s->tls);
+	free(s->name);
+	config_release(&s->config);
+	free(s);
+}
+
+enum outcome settings_tls(struct settings *s, struct error *err)
+{
+	const struct config_smtpd *c = &s->config.smtpd;
+	char *certificate =
+	    c->certificate != NULL ? mem_string(c->certificate) : mem_format("%s/" CERTIFICATE, s->config.keys);
+	char *key = c->certificate_key != NULL ? mem_string(c->certificate_key)
+		    : c->certificate != NULL   ? mem_string(c->certificate) /* one file may hold both */
+					       : mem_format("%s/" CERTIFICATE_KEY, s->config.keys);
+	struct dir keys = DIR_CLOSED;
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (c->certificate == NULL) {
+		outcome = dir_open(&keys, NULL, s->config.keys, err);
+		if (outcome == OUTCOME_DONE)
+			outcome = tls_make_self_signed(&keys, CERTIFICATE, CERTIFICATE_KEY, s->name, err);
+		dir_close(&keys);
+	}
+	if (outcome == OUTCOME_DONE)
+		outcome = tls_server(&s->tls, certificate, key, err);
+	free(certificate);
+	free(key);
+	return outcome;
+}
+
+static void set_options(struct settings *s)
+{
+	const struct config_smtpd *c = &s->config.smtpd;
+	const struct smtp_server_options common = {
+	    .name = s->name,
+	    .max_size = s->config.max_size,
+	    .max_recipients = (size_t)c->recipients,
+	    .max_messages = (size_t)c->messages,
+	    .max_errors = (unsigned)c->errors,
+	    .newlines = c->normalise ? NEWLINES_NORMALISE : NEWLINES_STRICT,
+	    .starttls = true,
+	    .auth = true,
+	    .etrn = true,
+	};
+
+	for (int i = 0; i < SMTPD_SERVICES; i++)
+		s->options[i] = common;
+	/* A password is never asked for in clear. */
+	s->options[LISTEN_SMTP].service = SMTP_SERVICE_RELAY;
+	s->options[LISTEN_SMTP].auth_tls = true;
+	s->options[LISTEN_SUBMISSION].service = SMTP_SERVICE_SUBMISSION;
+	s->options[LISTEN_SUBMISSION].tls_needed = true;
+	s->options[LISTEN_SUBMISSION].auth_needed = true;
+	s->options[LISTEN_SUBMISSIONS] = s->options[LISTEN_SUBMISSION];
+	s->options[LISTEN_LMTP].service = SMTP_SERVICE_LMTP;
+	s->options[LISTEN_LMTP].starttls = false;
+	s->options[LISTEN_LMTP].auth = false;
+	s->options[LISTEN_LMTP].etrn = false;
+}
+
+struct complaints {
+	config_complain *complain;
+	void *context;
+	size_t count;
+};
+
+static void count_complaint(void *context, const char *sentence)
+{
+	struct complaints *c = context;
+
+	c->count++;
+	c->complain(c->context, sentence);
+}
+
+enum outcome settings_load(
+    struct settings **settings, const char *path, config_complain *complain, void *context, struct error *err)
+{
+	struct settings *s = mem_alloc(sizeof *s);
+	struct complaints complaints = {.complain = complain, .context = context};
+	enum outcome outcome = config_load(&s->config, path, count_complaint, &complaints, err);
+
+	s->holders = 1;
+	if (outcome != OUTCOME_DONE) {
+		if (complaints.count > 0)
+			err->text[0] = '\0';
+		free(s);
+		return outcome;
+	}
+	s->name = mem_string(config_mail_name(&s->config, s->config.smtpd.name));
+	set_options(s);
+	*settings = s;
+	return OUTCOME_DONE;
+}
