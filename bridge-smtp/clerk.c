@@ -4,6 +4,7 @@
 
 #include "bridge-smtp/schedule.h"
 #include "lib/alloc.h"
+#include "lib/clock.h"
 #include "lib/text.h"
 #include "queue/header.h"
 #include "queue/maildir.h"
@@ -66,19 +67,6 @@ struct clerk {
 	uint64_t told_at;
 };
 
-static uint64_t milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static uint64_t monotonic(void)
-{
-	return milliseconds() / 1000;
-}
-
 /* ---- what others must hear of ---------------------------------------------------------------------------- */
 
 static void hook_ended(void *context, const struct settle_end *end)
@@ -111,11 +99,11 @@ static enum outcome hook_flush(void *context, struct error *err)
 /* What goes on failing is told once a minute. */
 static void log_trouble(struct clerk *c, const char *about, const char *text)
 {
-	if (strcmp(text, c->told) == 0 && monotonic() - c->told_at < TROUBLE_SECONDS)
+	if (strcmp(text, c->told) == 0 && clock_steady() - c->told_at < TROUBLE_SECONDS)
 		return;
 	log_event(&c->queue.log, about, "trouble", "reason", text);
 	snprintf(c->told, sizeof c->told, "%s", text);
-	c->told_at = monotonic();
+	c->told_at = clock_steady();
 }
 
 static void on_trouble(void *context, const char *about, const struct error *err)
@@ -263,12 +251,12 @@ static void take_back(struct clerk *c, struct delivery *d)
 {
 	struct station *s = &c->stations[d->lmtp];
 	struct place *p = place_of(c, s, d->destination);
-	bool quick = milliseconds() - d->given < QUICK_MILLISECONDS;
+	bool quick = clock_steady_ms() - d->given < QUICK_MILLISECONDS;
 
 	c->active--;
 	schedule_back(&c->schedule, p, !d->proven ? SCHEDULE_UNTRIED : quick ? SCHEDULE_QUICK : SCHEDULE_SLOW);
 	if (d->end == DELIVERY_BLOCKED) {
-		if (schedule_block(&c->schedule, p, &d->why, monotonic(), c->config->retry_min) &&
+		if (schedule_block(&c->schedule, p, &d->why, clock_steady(), c->config->retry_min) &&
 		    d->why.outcome == OUTCOME_LATER)
 			log_event(&c->queue.log, d->destination, "unreachable", "reason", d->why.text);
 		delivery_judge_rest(d, &d->why);
@@ -369,12 +357,12 @@ static bool give_out(struct clerk *c, struct station *s, struct place *p, const 
 	contain(c, name, outcome, &err);
 	if (d == NULL)
 		return false;
-	if (schedule_blocked(p, monotonic())) {
+	if (schedule_blocked(p, clock_steady())) {
 		delivery_judge_rest(d, &p->why);
 		put_away(c, s, d);
 		return false;
 	}
-	d->given = milliseconds();
+	d->given = clock_steady_ms();
 	c->active++;
 	worker_done(c->worker, &d->job);
 	return true;
@@ -392,7 +380,7 @@ static bool choose(struct clerk *c, struct batch *b)
 {
 	struct ready *r;
 
-	while (b->count < CLERK_BATCH && (r = schedule_next(&c->schedule, monotonic())) != NULL) {
+	while (b->count < CLERK_BATCH && (r = schedule_next(&c->schedule, clock_steady())) != NULL) {
 		struct station *s = &c->stations[r->place->station];
 
 		if ((b->station != NULL && s != b->station) || b->count == work_room(&s->work)) {
@@ -486,9 +474,9 @@ static void look_at_clock(struct clerk *c)
 	if (outcome == OUTCOME_DONE)
 		outcome = age_keep(&c->queue.tmp, &c->queue.state, &c->age, &err);
 	contain(c, "age", outcome, &err);
-	if (c->refilled == 0 || monotonic() - c->refilled >= REPORTS_SECONDS) {
+	if (c->refilled == 0 || clock_steady() - c->refilled >= REPORTS_SECONDS) {
 		c->reports_left = c->config->reports;
-		c->refilled = monotonic();
+		c->refilled = clock_steady();
 	}
 }
 
@@ -603,7 +591,7 @@ static void turn(void *context, struct worker *w, struct job *jobs)
 		see_to_queue(c);
 		look_and_give(c);
 		settle_all(c);
-		schedule_sweep(&c->schedule, monotonic());
+		schedule_sweep(&c->schedule, clock_steady());
 	}
 	end_turn(c);
 }

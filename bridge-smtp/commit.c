@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "lib/alloc.h"
+#include "lib/clock.h"
 
 /* Message numbers reserved with one wait for the disk. */
 #define COMMIT_NUMBERS 256
@@ -138,14 +139,6 @@ static void work_drain(void *context, struct worker *w, struct job *jobs)
 	worker_pause(w, arrivals_waiting(&lane->queue) > 0 ? COMMIT_DRAIN : 0);
 }
 
-static uint64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void drain_soon(struct committer *c)
 {
 	c->sealed_at = 0;
@@ -159,7 +152,7 @@ static void drain_soon(struct committer *c)
  */
 static void drain_in_time(struct committer *c)
 {
-	uint64_t now = monotonic_ms();
+	uint64_t now = clock_steady_ms();
 
 	if (c->sealed_at == 0)
 		c->sealed_at = now;
@@ -224,7 +217,7 @@ static bool in_a_burst(struct committer *c)
 {
 	uint64_t before = c->last_small;
 
-	c->last_small = monotonic_ms();
+	c->last_small = clock_steady_ms();
 	c->in_a_row = c->last_small - before < COMMIT_PAUSE ? c->in_a_row + 1 : 0;
 	return c->in_a_row >= COMMIT_BURST;
 }

@@ -40,7 +40,6 @@ struct session {
 	struct judgement widest;  /* of the recipients taken: the one with the most room */
 	enum judge_trust trust;
 	bool last;	  /* of the descriptors that connections may have */
-	bool implicit;	  /* TLS begins with the first octet */
 	bool closing;	  /* what is unsent is still for the client */
 	bool held;	  /* reading waits until what is unsent has left */
 	const char *lost; /* to be ended with this sentence as soon as it may */
@@ -58,14 +57,6 @@ struct session {
 };
 
 static void work(struct session *s);
-
-uint64_t session_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec;
-}
 
 struct session *session_next(const struct session *s)
 {
@@ -160,14 +151,14 @@ static void on_login(void *owner, enum outcome outcome, const struct error *err)
 		return;
 	}
 	s->failed_logins++;
-	strikes_add(&s->daemon->strikes, s->origin, session_clock());
+	strikes_add(&s->daemon->strikes, s->origin, clock_steady());
 	s->pause = evtimer_new(s->daemon->base, answer_wrong_login, s);
 	evtimer_add(s->pause, &pause);
 }
 
 static void on_auth(struct session *s, const struct smtp_event *event)
 {
-	uint64_t wait = strikes_wait(&s->daemon->strikes, s->origin, session_clock());
+	uint64_t wait = strikes_wait(&s->daemon->strikes, s->origin, clock_steady());
 	char text[100];
 
 	if (wait > 0) {
@@ -336,7 +327,7 @@ static void on_begin(struct session *s)
 	};
 
 	message_text_init(&s->text, commit_sink(s->commit), &author);
-	s->text_begun = session_clock();
+	s->text_begun = clock_steady();
 	s->text_bytes = 0;
 	smtp_server_reply(&s->engine, 354, NULL, "end with a line that has only a dot");
 }
@@ -638,8 +629,7 @@ static struct session *session_make(struct smtpd *d, enum listen_service service
 	s->daemon = d;
 	s->settings = settings_hold(d->settings);
 	s->service = service;
-	s->implicit = service == LISTEN_SUBMISSIONS;
-	s->begun = session_clock();
+	s->begun = clock_steady();
 	s->next = d->sessions;
 	s->self = &d->sessions;
 	if (s->next != NULL)
@@ -692,7 +682,7 @@ static void greet(struct session *s, const char *peer)
 	if (why != NULL) {
 		log_refused(s, NULL, "4.7.0", why);
 		smtp_server_turn_away(&s->engine, 421, "4.7.0", why);
-	} else if (s->implicit) {
+	} else if (s->service == LISTEN_SUBMISSIONS) {
 		/* The greeting follows behind the handshake. */
 		begin_tls(s);
 		return;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "lib/alloc.h"
+#include "lib/clock.h"
 #include "lib/net_daemon.h"
 #include "lib/net_listen.h"
 #include "lib/text.h"
@@ -294,7 +295,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 static void on_sweep(evutil_socket_t fd, short what, void *context)
 {
 	struct smtpd *d = context;
-	uint64_t now = session_clock();
+	uint64_t now = clock_steady();
 	struct session *next;
 
 	(void)fd;

@@ -81,7 +81,6 @@ void session_drop(struct session *s);
 struct session *session_next(const struct session *s);
 /* Looks at the clock: sessions that last too long, texts that come too slowly. NOW by the monotonic clock, seconds. */
 void session_tick(struct session *s, uint64_t now);
-uint64_t session_clock(void);
 /* Called by a session that is over. */
 void smtpd_session_over(struct smtpd *d);
 /* The message of COMMIT is durable, or could not be made so. */

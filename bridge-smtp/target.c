@@ -4,20 +4,13 @@
 
 #include "bridge-smtp/courier.h"
 #include "lib/alloc.h"
+#include "lib/clock.h"
 #include "lib/text.h"
 
 /* Seconds for which the addresses of a destination are taken as they were found. */
 #define TARGET_FRESH 300
 /* A password in a file, with its line end. */
 #define PASSWORD_FILE 1100
-
-static uint64_t monotonic(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec;
-}
 
 /* ---- what is known beforehand ---------------------------------------------------------------------------- */
 
@@ -126,7 +119,7 @@ void target_free(struct target *t)
 static void ready(struct target *t)
 {
 	t->state = TARGET_READY;
-	t->found_at = monotonic();
+	t->found_at = clock_steady();
 	if (t->candidate_count == 0)
 		target_block(t, &t->trouble);
 	else
@@ -328,7 +321,7 @@ void target_work(struct target *t)
 	if (t->waiting == NULL || t->state == TARGET_ASKING)
 		return;
 	/* Addresses that links are using have proven good, whatever has become of them meanwhile. */
-	if (t->state == TARGET_NEW || (t->link_count == 0 && monotonic() - t->found_at > TARGET_FRESH)) {
+	if (t->state == TARGET_NEW || (t->link_count == 0 && clock_steady() - t->found_at > TARGET_FRESH)) {
 		ask(t);
 		return;
 	}

@@ -11,6 +11,10 @@
 
 /* Seconds since 1970, UTC. */
 int64_t clock_now(void);
+/* Milliseconds, and seconds, of a clock that only goes forward, from an unknown beginning: for time-outs and pauses within one
+ * process. No offset shifts it. */
+uint64_t clock_steady_ms(void);
+uint64_t clock_steady(void);
 /* Is the time believable: after this program was built, and less than ten years after? */
 bool clock_plausible(int64_t seconds);
 

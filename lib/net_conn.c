@@ -4,6 +4,7 @@
 #include <event2/event_struct.h>
 
 #include "lib/alloc.h"
+#include "lib/clock.h"
 #include "lib/net_channel.h"
 #include "lib/net_fifo.h"
 
@@ -70,18 +71,10 @@ static _Thread_local struct conn *finishing;
 
 /* ---- time ------------------------------------------------------------------------------------------------ */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Lets the timer ring at WHEN at the latest. It may ring too early: progress does not touch it, ringing looks. */
 static void ring_at(struct conn *c, uint64_t when)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_steady_ms();
 	uint64_t left = when > now ? when - now : 0;
 	struct timeval wait = {.tv_sec = (time_t)(left / 1000), .tv_usec = (suseconds_t)(left % 1000 * 1000)};
 
@@ -244,7 +237,7 @@ static void broke(struct conn *c, const struct error *err)
 
 static void linger(struct conn *c)
 {
-	uint64_t until = now_ms() + LINGER;
+	uint64_t until = clock_steady_ms() + LINGER;
 
 	ignore_output(c);
 	c->more = false;
@@ -272,7 +265,7 @@ static enum channel_result write_some(struct conn *c, struct view bytes, size_t 
 	else
 		result = channel_write(&c->channel, bytes.bytes, bytes.length, sent, &err);
 	if (result == CHANNEL_MOVED)
-		c->moved = now_ms();
+		c->moved = clock_steady_ms();
 	else if (result == CHANNEL_AGAIN)
 		watch_output(c);
 	else if (result == CHANNEL_FAILED)
@@ -328,7 +321,7 @@ void conn_write(struct conn *c, struct view bytes)
 	if (bytes.length == 0 || c->broken != NULL || c->dead)
 		return;
 	if (fifo_length(&c->output) == 0) {
-		c->moved = now_ms();
+		c->moved = clock_steady_ms();
 		/* The system takes most answers at once: neither a copy nor a turn of the loop. */
 		if (may_write(c) && c->tls != TLS_WAITS)
 			write_some(c, bytes, &sent);
@@ -417,7 +410,7 @@ static void step_read(struct conn *c)
 	c->channel.blocked = BLOCKED_NOT;
 	if (total > 0) {
 		if (fifo_length(&c->output) == 0)
-			c->moved = now_ms();
+			c->moved = clock_steady_ms();
 		give_input(c);
 	}
 	if (!owned(c))
@@ -447,7 +440,7 @@ static void step_handshake(struct conn *c)
 		return;
 	}
 	c->tls = TLS_STANDS;
-	c->moved = now_ms();
+	c->moved = clock_steady_ms();
 	/* The peer's first words may have come with the end of the handshake. */
 	c->more = true;
 	flush(c);
@@ -500,7 +493,7 @@ static void step_connected(struct conn *c)
 		return;
 	}
 	c->phase = PHASE_OPEN;
-	c->moved = now_ms();
+	c->moved = clock_steady_ms();
 	if (c->timeout != 0)
 		ring_at(c, c->moved + (uint64_t)c->timeout * 1000);
 	flush(c);
@@ -598,7 +591,7 @@ static void check_idle(struct conn *c, uint64_t now)
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
 	struct conn *c = context;
-	uint64_t now = now_ms();
+	uint64_t now = clock_steady_ms();
 	char *text;
 
 	(void)fd;
@@ -632,7 +625,7 @@ static struct conn *conn_new(
 	fifo_init(&c->input, 2 * CONN_INPUT_MAX);
 	fifo_init(&c->output, OUTPUT_MAX);
 	c->phase = PHASE_OPEN;
-	c->moved = now_ms();
+	c->moved = clock_steady_ms();
 	event_assign(&c->reading, base, in, EV_READ | EV_PERSIST, on_readable, c);
 	event_assign(&c->writing, base, out, EV_WRITE | EV_PERSIST, on_writable, c);
 	event_assign(&c->timer, base, -1, 0, on_timer, c);
@@ -663,7 +656,7 @@ struct conn *conn_connect(struct event_base *base, const struct sockaddr *addres
 
 	channel_name(&c->channel, address, length);
 	c->phase = PHASE_CONNECTING;
-	c->deadline = now_ms() + (uint64_t)seconds * 1000;
+	c->deadline = clock_steady_ms() + (uint64_t)seconds * 1000;
 	if (fd >= 0 && (connect(fd, address, length) == 0 || errno == EINPROGRESS)) {
 		ring_at(c, c->deadline);
 		watch_output(c);
@@ -708,7 +701,7 @@ void conn_resume(struct conn *c)
 	if (!c->paused)
 		return;
 	c->paused = false;
-	c->moved = now_ms();
+	c->moved = clock_steady_ms();
 	if (c->ended && c->phase == PHASE_OPEN)
 		soon(c, SOON_CLOSED);
 	watch_input(c);
@@ -719,7 +712,7 @@ void conn_timeout(struct conn *c, unsigned seconds)
 	c->timeout = seconds;
 	if (c->phase != PHASE_OPEN || seconds == 0)
 		return;
-	c->moved = now_ms();
+	c->moved = clock_steady_ms();
 	ring_at(c, c->moved + (uint64_t)seconds * 1000);
 }
 
@@ -739,7 +732,7 @@ bool conn_start_tls(struct conn *c, struct tls *tls, const char *name)
 	}
 	c->tls = TLS_WAITS;
 	c->clear = fifo_length(&c->output);
-	c->moved = now_ms();
+	c->moved = clock_steady_ms();
 	flush(c);
 	return true;
 }
@@ -765,7 +758,7 @@ void conn_finish(struct conn *c, unsigned seconds)
 		return;
 	}
 	c->phase = PHASE_FINISHING;
-	c->deadline = now_ms() + (uint64_t)seconds * 1000;
+	c->deadline = clock_steady_ms() + (uint64_t)seconds * 1000;
 	c->next = finishing;
 	c->place = &finishing;
 	if (finishing != NULL)
