@@ -159,6 +159,8 @@ static void scan_sign(struct scan *s)
 		s->call_line = s->line;
 	} else if (c == ')') {
 		s->call = CALL_NONE;
+	} else if (c == ',' && s->call == CALL_OPENED) {
+		scan_unfit(s, s->line, "a value is missing before the comma");
 	} else if (c == ',' && s->call == CALL_ARGUMENT) {
 		s->call = CALL_OPENED;
 	}

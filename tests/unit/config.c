@@ -420,6 +420,7 @@ static const struct {
     {"host = a\nexpire = 1x\ninclude(\"a\" b)",
 	{"packetboat.conf:2: expire: \"1x\"*", "packetboat.conf:3: a comma or \")\" is missing before this"}},
     {"host = a\ninclude(\"a\"\nspool = b", {"packetboat.conf:3: a comma or \")\"*"}},
+    {"host = a\ninclude(\"a\",, b)", {"packetboat.conf:2: a value is missing before the comma"}},
     {"host = a\ninclude(\"a\", ", {"packetboat.conf:2: the \"(\" here is not closed by \")\""}},
     {"host = a\ninclude(\"a\", \"b\")", {"packetboat.conf:2: include takes the name of one file"}},
     {"host = a\nspool = \"\\999\"", {"packetboat.conf:2: bad escape sequence*"}},
