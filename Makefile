@@ -39,9 +39,10 @@ LIBS_NET   := -levent_core -lssl -lcrypto -lcares -lidn2
 LIBS_ALL   := $(LIBS_CONF) $(LIBS_JSON) $(LIBS_NET) $(LIBS_BASE) -lpthread
 
 # Bridges whose main stands: bridge-smtp/main_smtpd.c is packetboat-smtpd.
-BRIDGES  := $(patsubst bridge-smtp/main_%.c,%,$(sort $(wildcard bridge-smtp/main_*.c)))
-MAINS    := relay/main.c tools/main_packetboat.c tools/main_sendmail.c $(BRIDGES:%=bridge-smtp/main_%.c)
-ROOMS    := lib queue spool relay bridge-smtp tools
+BRIDGE_MAINS := $(sort $(wildcard bridge-*/main_*.c))
+BRIDGES  := $(foreach m,$(BRIDGE_MAINS),$(patsubst main_%.c,%,$(notdir $(m))))
+MAINS    := relay/main.c tools/main_packetboat.c tools/main_sendmail.c $(BRIDGE_MAINS)
+ROOMS    := lib queue spool relay bridge-smtp bridge-pop3 tools
 # The network ground of lib is an archive of its own, so that what talks to nobody links none of its libraries.
 ARCHIVES := $(ROOMS) net
 sources   = $(sort $(if $(filter net,$(1)),$(wildcard lib/net_*.c),$(filter-out $(MAINS) lib/net_%,$(wildcard $(1)/*.c))))
@@ -55,7 +56,7 @@ UNITS    := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 SUPPORT  := $(patsubst tests/support/%.c,%,$(sort $(wildcard tests/support/*.c)))
 PAGES    := $(sort $(wildcard */*.[1578]))
-UNIT_FILES := $(sort $(wildcard bridge-smtp/*.service bridge-smtp/*.socket))
+UNIT_FILES := $(sort $(wildcard bridge-*/*.service bridge-*/*.socket))
 DOCS     := $(wildcard README.md LICENSE) $(sort $(wildcard $(ROOMS:%=%/*.md)))
 C_FILES  := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.h) tests/*/*.c tests/*/*.h))
 
@@ -78,8 +79,11 @@ $(B)/bin/packetboat-relay:    $(B)/relay/main.o            $(call archives,relay
 	$(call link,$(LIBS_CONF) $(LIBS_BASE))
 $(B)/bin/packetboat-sendmail: $(B)/tools/main_sendmail.o   $(call archives,tools spool queue lib)
 	$(call link,$(LIBS_CONF) $(LIBS_JSON) $(LIBS_BASE))
-$(BRIDGES:%=$(B)/bin/packetboat-%): $(B)/bin/packetboat-%: $(B)/bridge-smtp/main_%.o $(call archives,bridge-smtp spool queue net lib)
-	$(call link,$(LIBS_CONF) $(LIBS_NET) $(LIBS_BASE) -lpthread)
+define bridge
+$(B)/bin/packetboat-$(patsubst main_%.c,%,$(notdir $(1))): $(B)/$(1:.c=.o) $(call archives,$(patsubst %/,%,$(dir $(1))) spool queue net lib)
+	$$(call link,$(LIBS_CONF) $(LIBS_NET) $(LIBS_BASE) -lpthread)
+endef
+$(foreach m,$(BRIDGE_MAINS),$(eval $(call bridge,$(m))))
 
 # What is made appears whole under its name: tests and other makes may be using it.
 say  = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);) mkdir -p $(@D) &&
@@ -95,7 +99,7 @@ $(foreach r,$(ARCHIVES),$(eval $(call room,$(r))))
 $(B)/%.o: %.c $(B)/flags | build/have-relay
 	$(call say,CC,$<) $(COMPILE) -MMD -MP -c -o $@ $<
 $(call objects,tools) $(B)/tools/main_packetboat.o $(B)/tools/main_sendmail.o: | build/have-build
-$(call objects,net) $(call objects,bridge-smtp) $(BRIDGES:%=$(B)/bridge-smtp/main_%.o): | build/have-net
+$(call objects,net) $(call objects,bridge-smtp) $(call objects,bridge-pop3) $(BRIDGE_MAINS:%.c=$(B)/%.o): | build/have-net
 $(UNITS:%=$(B)/tests/unit/%.o): | build/have-test
 # A header of OpenSSL has a parameter called by a banned name: it must be read before lib/banned.h.
 $(B)/lib/net_%.o $(F)/lib/net_%.o: DEFINES := -include openssl/evp.h $(DEFINES)
@@ -140,7 +144,7 @@ deps:
 UNIT_PROGRAMS   := $(UNITS:%=$(B)/unit/%)
 REPLAY_PROGRAMS := $(FUZZERS:%=$(B)/replay/%)
 TEST_TOOLS      := $(SUPPORT:%=$(B)/support/%)
-ALL_ROOMS       := $(call archives,relay tools bridge-smtp spool queue net lib)
+ALL_ROOMS       := $(call archives,relay tools bridge-smtp bridge-pop3 spool queue net lib)
 
 $(B)/unit/%: $(B)/tests/unit/%.o $(ALL_ROOMS)
 	$(call link,-lcriterion $(LIBS_ALL))

@@ -656,13 +656,13 @@ static const char *crowded(const struct session *s)
 
 	if (s->daemon->stopping)
 		return "this server is about to stop";
-	if (s->last || s->daemon->session_count > c->connections)
+	if (s->last || s->daemon->session_count > c->server.connections)
 		return "too many connections";
 	/* Strangers cannot shut out those whom the server is there for. */
 	if (s->trust == JUDGE_STRANGER && s->service == LISTEN_SMTP &&
-	    s->daemon->session_count > c->connections - c->connections / 4)
+	    s->daemon->session_count > c->server.connections - c->server.connections / 4)
 		return "too many connections";
-	if (s->trust == JUDGE_STRANGER && count_from(s->daemon, s->origin) > c->connections_each)
+	if (s->trust == JUDGE_STRANGER && count_from(s->daemon, s->origin) > c->server.connections_each)
 		return "too many connections from your address";
 	return NULL;
 }
@@ -676,7 +676,7 @@ static void greet(struct session *s, const char *peer)
 	origin_of(s->peer, s->origin);
 	s->trust =
 	    strcmp(s->peer, "local") == 0 || config_network_has(&c->networks, s->peer) ? JUDGE_KNOWN : JUDGE_STRANGER;
-	conn_timeout(s->conn, (unsigned)c->idle);
+	conn_timeout(s->conn, (unsigned)c->server.idle);
 	smtp_server_init(&s->engine, &s->settings->options[s->service]);
 	why = crowded(s);
 	if (why != NULL) {
@@ -744,11 +744,11 @@ void session_tick(struct session *s, uint64_t now)
 {
 	const struct config_smtpd *c = &s->settings->config.smtpd;
 	uint64_t text_for = s->text_begun == 0 ? 0 : now - s->text_begun;
-	uint64_t grace = c->idle < RATE_GRACE ? c->idle : RATE_GRACE;
+	uint64_t grace = c->server.idle < RATE_GRACE ? c->server.idle : RATE_GRACE;
 
 	if (s->lost != NULL || s->ended != NULL)
 		return;
-	if (now - s->begun > c->session)
+	if (now - s->begun > c->server.session)
 		session_end(s, "4.4.2", "the session has lasted too long");
 	else if (text_for > grace && s->text_bytes / text_for < c->min_rate)
 		session_end(s, "4.4.2", "the message comes too slowly");

@@ -24,15 +24,15 @@ void settings_drop(struct settings *s)
 enum outcome settings_tls(struct settings *s, struct error *err)
 {
 	const struct config_smtpd *c = &s->config.smtpd;
-	char *certificate =
-	    c->certificate != NULL ? mem_string(c->certificate) : mem_format("%s/" CERTIFICATE, s->config.keys);
-	char *key = c->certificate_key != NULL ? mem_string(c->certificate_key)
-		    : c->certificate != NULL   ? mem_string(c->certificate) /* one file may hold both */
-					       : mem_format("%s/" CERTIFICATE_KEY, s->config.keys);
+	char *certificate = c->server.certificate != NULL ? mem_string(c->server.certificate)
+							  : mem_format("%s/" CERTIFICATE, s->config.keys);
+	char *key = c->server.certificate_key != NULL ? mem_string(c->server.certificate_key)
+		    : c->server.certificate != NULL   ? mem_string(c->server.certificate) /* one file may hold both */
+						      : mem_format("%s/" CERTIFICATE_KEY, s->config.keys);
 	struct dir keys = DIR_CLOSED;
 	enum outcome outcome = OUTCOME_DONE;
 
-	if (c->certificate == NULL) {
+	if (c->server.certificate == NULL) {
 		outcome = dir_open(&keys, NULL, s->config.keys, err);
 		if (outcome == OUTCOME_DONE)
 			outcome = tls_make_self_signed(&keys, CERTIFICATE, CERTIFICATE_KEY, s->name, err);
@@ -53,7 +53,7 @@ static void set_options(struct settings *s)
 	    .max_size = s->config.max_size,
 	    .max_recipients = (size_t)c->recipients,
 	    .max_messages = (size_t)c->messages,
-	    .max_errors = (unsigned)c->errors,
+	    .max_errors = (unsigned)c->server.errors,
 	    .newlines = c->normalise ? NEWLINES_NORMALISE : NEWLINES_STRICT,
 	    .starttls = true,
 	    .auth = true,
@@ -103,7 +103,7 @@ enum outcome settings_load(
 		free(s);
 		return outcome;
 	}
-	s->name = mem_string(config_mail_name(&s->config, s->config.smtpd.name));
+	s->name = mem_string(config_mail_name(&s->config, s->config.smtpd.server.name));
 	set_options(s);
 	*settings = s;
 	return OUTCOME_DONE;

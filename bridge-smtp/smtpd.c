@@ -126,7 +126,7 @@ static enum outcome somewhere(const struct smtpd *d, const struct settings *s, s
 /* Opens the sockets that the configuration names and that are not open yet; it is a mistake when there are none. */
 static enum outcome listeners_open(struct smtpd *d, const struct settings *s, struct error *err)
 {
-	const struct strings *listen = &s->config.smtpd.listen;
+	const struct strings *listen = &s->config.smtpd.server.listen;
 	enum outcome outcome = OUTCOME_DONE;
 
 	for (size_t i = 0; i < d->listener_count; i++)
@@ -383,18 +383,18 @@ static enum outcome daemon_begin(struct smtpd *d, const struct smtpd_start *star
 	listen_inherited(on_inherited, d);
 	outcome = listeners_open(d, d->settings, err);
 	/* A key of the operator's may be for root alone to read; one of our own belongs to whom we become. */
-	if (outcome == OUTCOME_DONE && c->certificate != NULL)
+	if (outcome == OUTCOME_DONE && c->server.certificate != NULL)
 		outcome = settings_tls(d->settings, err);
-	for (size_t i = 0; i < c->listen.count && outcome == OUTCOME_DONE && c->user != NULL; i++) {
+	for (size_t i = 0; i < c->server.listen.count && outcome == OUTCOME_DONE && c->server.user != NULL; i++) {
 		const char *address;
 
-		listen_service(c->listen.items[i], &address);
+		listen_service(c->server.listen.items[i], &address);
 		if (address[0] == '/')
-			outcome = daemon_own(address, c->user, c->group, err);
+			outcome = daemon_own(address, c->server.user, c->server.group, err);
 	}
-	if (outcome == OUTCOME_DONE && c->user != NULL)
-		outcome = daemon_become(c->user, c->group, err);
-	if (outcome == OUTCOME_DONE && c->certificate == NULL)
+	if (outcome == OUTCOME_DONE && c->server.user != NULL)
+		outcome = daemon_become(c->server.user, c->server.group, err);
+	if (outcome == OUTCOME_DONE && c->server.certificate == NULL)
 		outcome = settings_tls(d->settings, err);
 	if (outcome == OUTCOME_DONE && start->detach)
 		outcome = daemon_detach(err);

@@ -176,7 +176,8 @@ static void ask_next_host(struct target *t)
 static bool is_us(const struct courier *c, const char *host)
 {
 	return text_same(host, config_mail_name(&c->config, c->config.smtp.name)) ||
-	       text_same(host, config_mail_name(&c->config, c->config.smtpd.name)) || text_same(host, c->config.host);
+	       text_same(host, config_mail_name(&c->config, c->config.smtpd.server.name)) ||
+	       text_same(host, c->config.host);
 }
 
 /* RFC 5321 5.1: we are not to send to ourselves, nor to those that are less preferred than we are. */

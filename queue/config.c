@@ -39,6 +39,12 @@ static char *where(const struct config_source *s, const struct config_section *s
 	return mem_format("%s:%u", s->files.items[section->file], section->line);
 }
 
+static struct config_server server_defaults(uint64_t idle, uint64_t session)
+{
+	return (struct config_server){
+	    .connections = 1500, .connections_each = 50, .errors = 20, .idle = idle, .session = session};
+}
+
 static void build_top(struct config *c, struct config_source *s)
 {
 	c->path = mem_string(s->files.items[0]);
@@ -54,13 +60,8 @@ static void build_top(struct config *c, struct config_source *s)
 	c->min_free = (uint64_t)16 << 20;
 	c->reports = 100;
 	c->hops = LIMIT_HOPS;
-	c->smtpd = (struct config_smtpd){.connections = 1500,
-	    .connections_each = 50,
-	    .recipients = 1000,
-	    .errors = 20,
-	    .idle = 5 * 60,
-	    .session = 2 * 3600,
-	    .min_rate = 20};
+	c->smtpd = (struct config_smtpd){server_defaults(5 * 60, 2 * 3600), .recipients = 1000, .min_rate = 20};
+	c->pop3d = (struct config_pop3d){server_defaults(10 * 60, 86400), .clear_passwords = false};
 	c->smtp = (struct config_smtp){.connections = 50,
 	    .connections_each = 5,
 	    .connect = 30,
@@ -114,6 +115,17 @@ static void build_destination(struct config *c, struct config_source *s, const s
 	section_apply(s, section, d);
 }
 
+static void build_fetch(struct config *c, struct config_source *s, const struct config_section *section)
+{
+	struct config_fetch *f = &c->fetches[c->fetch_count++];
+
+	f->name = mem_string(section->title);
+	f->connect = 30;
+	f->timeout = 5 * 60;
+	f->where = where(s, section);
+	section_apply(s, section, f);
+}
+
 static size_t sections_of(const struct config_source *s, enum config_scope scope)
 {
 	size_t count = 0;
@@ -130,6 +142,7 @@ static void config_build(struct config *c, struct config_source *s)
 	c->routes = mem_array(sections_of(s, SCOPE_ROUTE), sizeof c->routes[0]);
 	c->aliases = mem_array(sections_of(s, SCOPE_ALIAS), sizeof c->aliases[0]);
 	c->destinations = mem_array(sections_of(s, SCOPE_DESTINATION), sizeof c->destinations[0]);
+	c->fetches = mem_array(sections_of(s, SCOPE_FETCH), sizeof c->fetches[0]);
 	for (size_t i = 1; i < s->section_count; i++) {
 		const struct config_section *section = &s->sections[i];
 
@@ -141,6 +154,8 @@ static void config_build(struct config *c, struct config_source *s)
 			build_alias(c, s, section);
 		else if (section->scope == SCOPE_DESTINATION)
 			build_destination(c, s, section);
+		else if (section->scope == SCOPE_FETCH)
+			build_fetch(c, s, section);
 		else
 			section_apply(s, section, c);
 	}
@@ -199,13 +214,26 @@ static void destination_release(struct config_destination *d)
 	free(d->where);
 }
 
-static void smtpd_release(struct config_smtpd *s)
+static void fetch_release(struct config_fetch *f)
+{
+	free(f->name);
+	free(f->server);
+	free(f->authorities);
+	free(f->user);
+	free(f->password);
+	free(f->to);
+	free(f->multidrop);
+	free(f->prefix);
+	free(f->domain);
+	free(f->where);
+}
+
+static void server_release(struct config_server *s)
 {
 	strings_release(&s->listen);
 	free(s->name);
 	free(s->certificate);
 	free(s->certificate_key);
-	strings_release(&s->networks);
 	free(s->user);
 	free(s->group);
 }
@@ -220,10 +248,11 @@ void config_release(struct config *c)
 	free(c->host);
 	strings_release(&c->domains);
 	free(c->postmaster);
-	smtpd_release(&c->smtpd);
+	server_release(&c->smtpd.server);
+	strings_release(&c->smtpd.networks);
+	server_release(&c->pop3d.server);
 	free(c->smtp.name);
 	free(c->smtp.nameservers);
-	strings_release(&c->pop3d_listen);
 	for (size_t i = 0; i < c->neighbour_count; i++)
 		neighbour_release(&c->neighbours[i]);
 	free(c->neighbours);
@@ -236,6 +265,9 @@ void config_release(struct config *c)
 	for (size_t i = 0; i < c->destination_count; i++)
 		destination_release(&c->destinations[i]);
 	free(c->destinations);
+	for (size_t i = 0; i < c->fetch_count; i++)
+		fetch_release(&c->fetches[i]);
+	free(c->fetches);
 	*c = (struct config){0};
 }
 

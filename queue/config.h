@@ -60,25 +60,36 @@ struct config_alias {
 	char *where;
 };
 
-/* packetboat-smtpd; see packetboat.conf(5) for each. */
-struct config_smtpd {
-	struct strings listen;	   /* "ADDRESS" or "KIND:ADDRESS", as written */
+/* What the servers have in common; see packetboat.conf(5) for each option. */
+struct config_server {
+	struct strings listen;	   /* "ADDRESS" or "SERVICE:ADDRESS", as written */
 	char *name;		   /* in the greeting; default: the first domain, else the host's name */
 	char *certificate;	   /* PEM; default KEYS/tls-certificate.pem, made when missing */
 	char *certificate_key;	   /* default KEYS/tls-key.pem */
-	struct strings networks;   /* "ADDRESS/BITS", that may relay */
 	uint64_t connections;	   /* in all; default 1500 */
-	uint64_t connections_each; /* from one address outside `networks`; default 50 */
-	uint64_t recipients;	   /* of one message; default 1000 */
-	uint64_t messages;	   /* of one session; default 0: any number */
+	uint64_t connections_each; /* from one address; default 50 */
 	uint64_t errors;	   /* of one session; default 20 */
-	uint64_t idle;		   /* seconds without a command or a piece of text; default 5m */
-	uint64_t session;	   /* seconds in all; default 2h */
-	uint64_t
-	    min_rate; /* octets a second that a text must come with, after a grace (packetboat.conf(5)); default 20 */
-	bool normalise; /* a bare LF is taken for CRLF; default false: refused */
-	char *user;	/* to become after the sockets are open; null: stay */
+	uint64_t idle;		   /* seconds without a command or a piece of text */
+	uint64_t session;	   /* seconds in all */
+	char *user;		   /* to become after the sockets are open; null: stay */
 	char *group;
+};
+
+/* packetboat-smtpd. Idle 5m, a session 2h by default; connections_each counts outside `networks`. */
+struct config_smtpd {
+	struct config_server server;
+	struct strings networks; /* "ADDRESS/BITS", that may relay */
+	uint64_t recipients;	 /* of one message; default 1000 */
+	uint64_t messages;	 /* of one session; default 0: any number */
+	/* octets a second that a text must come with, after a grace (packetboat.conf(5)); default 20 */
+	uint64_t min_rate;
+	bool normalise; /* a bare LF is taken for CRLF; default false: refused */
+};
+
+/* packetboat-pop3d. Idle 10m (RFC 1939 3), a session 1d by default; connections_each counts outside this machine. */
+struct config_pop3d {
+	struct config_server server;
+	bool clear_passwords; /* also without TLS and from elsewhere than this machine; default false */
 };
 
 enum tls_policy {
@@ -98,6 +109,26 @@ struct config_destination {
 	char *user;	      /* for AUTH */
 	char *password;	      /* path of a file of mode 0600 that holds the password */
 	uint64_t connections; /* at once; 0: the general limit */
+	char *where;
+};
+
+/* A box at a provider that packetboat-fetch empties: section "fetch". */
+struct config_fetch {
+	char *name;
+	char *server; /* "HOST" or "HOST:PORT" */
+	enum tls_policy
+	    tls;	   /* default: implicit at port 995, else verified; at an address of this machine: offered */
+	char *authorities; /* PEM file of certificate authorities; null: the system's */
+	char *user;	   /* at the server */
+	char *password;	   /* path of a file of mode 0600 that holds the password */
+	char *to;	   /* the address that the mail is for; of a multidrop box, what cannot be told */
+	char *multidrop;   /* the header field that names the recipient, as "Delivered-To"; null: all is for `to` */
+	char *prefix;	   /* what the provider puts before its addresses, taken off; null: nothing */
+	char *domain;	   /* taken instead of the domain in that field; null: as it stands there */
+	uint64_t leave;	   /* seconds that fetched mail is left on the server; default 0: none */
+	uint64_t max_size; /* larger mail stays there, and its owner gets a notice; 0: the general limit */
+	uint64_t connect;  /* seconds for a connection to stand; default 30 */
+	uint64_t timeout;  /* seconds without progress; default 5m */
 	char *where;
 };
 
@@ -133,7 +164,7 @@ struct config {
 	uint64_t hops;		/* default and maximum LIMIT_HOPS */
 	struct config_smtpd smtpd;
 	struct config_smtp smtp;
-	struct strings pop3d_listen; /* where the POP3 server listens, as written */
+	struct config_pop3d pop3d;
 
 	struct config_neighbour *neighbours;
 	size_t neighbour_count;
@@ -143,6 +174,8 @@ struct config {
 	size_t alias_count;
 	struct config_destination *destinations;
 	size_t destination_count;
+	struct config_fetch *fetches;
+	size_t fetch_count;
 };
 
 /* The path to use: GIVEN, else $PACKETBOAT_CONF, else /etc/packetboat/packetboat.conf. Not allocated. */
@@ -170,6 +203,9 @@ const char *config_mail_name(const struct config *c, const char *name);
 enum listen_service { LISTEN_SMTP, LISTEN_SUBMISSION, LISTEN_SUBMISSIONS, LISTEN_LMTP };
 /* *ADDRESS points into TEXT. */
 enum listen_service listen_service(const char *text, const char **address);
+/* The same of pop3d's: pop3, pop3s; without a service it is pop3. */
+enum listen_pop3 { LISTEN_POP3, LISTEN_POP3S };
+enum listen_pop3 listen_pop3(const char *text, const char **address);
 /* Is the address in one of NETWORKS ("192.0.2.0/24", "2001:db8::/32", "127.0.0.1")? False for what is no address. */
 bool config_network_has(const struct strings *networks, const char *address);
 bool config_network_valid(const char *text);

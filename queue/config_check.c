@@ -175,6 +175,24 @@ static void check_destination(
 		    "destination \"%s\": a password is not sent without TLS (tls = \"none\")", section->title);
 }
 
+static void check_fetch(
+    struct config_source *s, const struct config_section *section, const struct config_fetch *fetch)
+{
+	static const char *const needed[] = {"server", "user", "password", "to"};
+
+	/* It names files. */
+	if (!host_name_valid(section->title))
+		mistake_add(s, section->file, section->line,
+		    "fetch \"%s\": the name may hold a-z, 0-9 and \"-\", and begins with a letter", section->title);
+	for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+		if (section_setting(section, needed[i]) == NULL)
+			mistake_add(
+			    s, section->file, section->line, "fetch \"%s\" has no %s", section->title, needed[i]);
+	if (fetch->multidrop == NULL && (fetch->prefix != NULL || fetch->domain != NULL))
+		mistake_add(s, section->file, section->line,
+		    "fetch \"%s\": prefix and domain belong to multidrop, which is missing", section->title);
+}
+
 /* ---- aliases -------------------------------------------------------------------------------------- */
 
 static void check_alias(struct config_source *s, const struct config_section *section)
@@ -293,6 +311,7 @@ static void check_sections(const struct config *c, struct config_source *s)
 {
 	size_t routes = 0;
 	size_t destinations = 0;
+	size_t fetches = 0;
 
 	for (size_t i = 1; i < s->section_count; i++) {
 		const struct config_section *section = &s->sections[i];
@@ -303,6 +322,8 @@ static void check_sections(const struct config *c, struct config_source *s)
 			check_route(c, s, section, &c->routes[routes++]);
 		else if (section->scope == SCOPE_DESTINATION)
 			check_destination(s, section, &c->destinations[destinations++]);
+		else if (section->scope == SCOPE_FETCH)
+			check_fetch(s, section, &c->fetches[fetches++]);
 		else if (section->scope == SCOPE_ALIAS)
 			check_alias(s, section);
 	}
@@ -320,6 +341,7 @@ void config_check(const struct config *c, struct config_source *s)
 	check_unique(s, SCOPE_SMTPD);
 	check_unique(s, SCOPE_SMTP);
 	check_unique(s, SCOPE_POP3D);
+	check_unique(s, SCOPE_FETCH);
 	check_second(s, &aliases);
 	check_loops(c, s, &aliases);
 	named_release(&aliases);

@@ -51,6 +51,18 @@ const struct config_destination *config_destination(const struct config *c, cons
 	return best;
 }
 
+/* Which of COUNT prefixes TEXT begins with; the first when with none. */
+static size_t service_of(const char *text, const char *const names[], size_t count, const char **address)
+{
+	for (size_t i = 0; i < count; i++)
+		if (text_starts(text, names[i])) {
+			*address = text + strlen(names[i]);
+			return i;
+		}
+	*address = text;
+	return 0;
+}
+
 enum listen_service listen_service(const char *text, const char **address)
 {
 	static const char *const names[] = {
@@ -60,13 +72,14 @@ enum listen_service listen_service(const char *text, const char **address)
 	    [LISTEN_LMTP] = "lmtp:",
 	};
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-		if (text_starts(text, names[i])) {
-			*address = text + strlen(names[i]);
-			return (enum listen_service)i;
-		}
-	*address = text;
-	return LISTEN_SMTP;
+	return (enum listen_service)service_of(text, names, sizeof names / sizeof names[0], address);
+}
+
+enum listen_pop3 listen_pop3(const char *text, const char **address)
+{
+	static const char *const names[] = {[LISTEN_POP3] = "pop3:", [LISTEN_POP3S] = "pop3s:"};
+
+	return (enum listen_pop3)service_of(text, names, sizeof names / sizeof names[0], address);
 }
 
 /* ---- networks -------------------------------------------------------------------------------------------- */

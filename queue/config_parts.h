@@ -28,6 +28,7 @@ enum config_scope {
 	SCOPE_SMTPD,
 	SCOPE_SMTP,
 	SCOPE_POP3D,
+	SCOPE_FETCH,
 	SCOPE_UNKNOWN
 };
 

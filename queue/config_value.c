@@ -212,11 +212,6 @@ static bool listen_endpoint_valid(const char *text)
 
 /* ---- values of lists ------------------------------------------------------------------------------ */
 
-static bool read_list(const struct job *job)
-{
-	return add(job, job->text);
-}
-
 bool pattern_valid(const char *text, enum config_pattern form)
 {
 	struct address a;
@@ -303,12 +298,22 @@ static bool read_window(const struct job *job)
 static bool read_listen(const struct job *job)
 {
 	const char *address;
-	enum listen_service service = listen_service(job->text, &address);
 
+	listen_service(job->text, &address);
 	if (address[0] == '/' ? address[1] == '\0' : !listen_endpoint_valid(address))
 		return wrong(job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\", or "
 				  "\"submission:HOST:PORT\", \"submissions:HOST:PORT\", \"lmtp:/PATH\"");
-	(void)service;
+	return add(job, job->text);
+}
+
+static bool read_pop3_listen(const struct job *job)
+{
+	const char *address;
+
+	listen_pop3(job->text, &address);
+	if (address[0] == '/' ? address[1] == '\0' : !listen_endpoint_valid(address))
+		return wrong(
+		    job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\", or \"pop3s:HOST:PORT\"");
 	return add(job, job->text);
 }
 
@@ -348,6 +353,22 @@ static bool read_tls(const struct job *job)
 	return wrong(job, "is none of \"none\", \"offered\", \"required\", \"verified\" and \"implicit\"");
 }
 
+static bool read_server(const struct job *job)
+{
+	if (!endpoint_valid(job->text))
+		return wrong(job, "is no server: \"HOST:PORT\"");
+	return store(job, job->text);
+}
+
+/* The name of a header field: RFC 5322 2.2. */
+static bool read_field(const struct job *job)
+{
+	for (const char *c = job->text; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~' || *c == ':')
+			return wrong(job, "is no name of a header field, like \"Delivered-To\"");
+	return store(job, job->text);
+}
+
 static bool read_public(const struct job *job)
 {
 	int value = cfg_parse_boolean(job->text);
@@ -364,6 +385,22 @@ static bool read_public(const struct job *job)
 #define NEIGHBOUR(field) offsetof(struct config_neighbour, field)
 #define ROUTE(field)	 offsetof(struct config_route, field)
 #define TO(field)	 offsetof(struct config_destination, field)
+#define FETCH(field)	 offsetof(struct config_fetch, field)
+/* What the sections of all servers have. */
+#define SERVER(scope, member, reads)                                                                                 \
+	{scope, "listen", reads, TOP(member.server.listen), 0, 0},                                                   \
+	    {scope, "name", read_mail_name, TOP(member.server.name), 0, 0},                                          \
+	    {scope, "certificate", read_path, TOP(member.server.certificate), 0, 0},                                 \
+	    {scope, "certificate-key", read_path, TOP(member.server.certificate_key), 0, 0},                         \
+	    {scope, "connections", read_number, TOP(member.server.connections), 1, 100000},                          \
+	    {scope, "connections-each", read_number, TOP(member.server.connections_each), 1, 100000},                \
+	    {scope, "errors", read_number, TOP(member.server.errors), 1, 10000},                                     \
+	    {scope, "idle", read_duration, TOP(member.server.idle), 1, 86400},                                       \
+	    {scope, "session", read_duration, TOP(member.server.session), 1, 30 * 86400},                            \
+	    {scope, "user", read_plain, TOP(member.server.user), 0, 0},                                              \
+	{                                                                                                            \
+		scope, "group", read_plain, TOP(member.server.group), 0, 0                                           \
+	}
 
 static const struct config_option options[] = {
     {SCOPE_TOP, "host", read_host, TOP(host), 0, 0},
@@ -407,22 +444,12 @@ static const struct config_option options[] = {
     {SCOPE_DESTINATION, "password", read_path, TO(password), 0, 0},
     {SCOPE_DESTINATION, "connections", read_number, TO(connections), 1, 1000},
 
-    {SCOPE_SMTPD, "listen", read_listen, TOP(smtpd.listen), 0, 0},
-    {SCOPE_SMTPD, "name", read_mail_name, TOP(smtpd.name), 0, 0},
-    {SCOPE_SMTPD, "certificate", read_path, TOP(smtpd.certificate), 0, 0},
-    {SCOPE_SMTPD, "certificate-key", read_path, TOP(smtpd.certificate_key), 0, 0},
+    SERVER(SCOPE_SMTPD, smtpd, read_listen),
     {SCOPE_SMTPD, "networks", read_network, TOP(smtpd.networks), 0, 0},
-    {SCOPE_SMTPD, "connections", read_number, TOP(smtpd.connections), 1, 100000},
-    {SCOPE_SMTPD, "connections-each", read_number, TOP(smtpd.connections_each), 1, 100000},
     {SCOPE_SMTPD, "recipients", read_number, TOP(smtpd.recipients), 100, LIMIT_RECIPIENTS},
     {SCOPE_SMTPD, "messages", read_number, TOP(smtpd.messages), 0, UINT32_MAX},
-    {SCOPE_SMTPD, "errors", read_number, TOP(smtpd.errors), 1, 10000},
-    {SCOPE_SMTPD, "idle", read_duration, TOP(smtpd.idle), 1, 86400},
-    {SCOPE_SMTPD, "session", read_duration, TOP(smtpd.session), 1, 30 * 86400},
     {SCOPE_SMTPD, "min-rate", read_number, TOP(smtpd.min_rate), 0, UINT32_MAX},
     {SCOPE_SMTPD, "normalise", read_boolean, TOP(smtpd.normalise), 0, 0},
-    {SCOPE_SMTPD, "user", read_plain, TOP(smtpd.user), 0, 0},
-    {SCOPE_SMTPD, "group", read_plain, TOP(smtpd.group), 0, 0},
 
     {SCOPE_SMTP, "name", read_mail_name, TOP(smtp.name), 0, 0},
     {SCOPE_SMTP, "connections", read_number, TOP(smtp.connections), 1, 1000},
@@ -434,14 +461,29 @@ static const struct config_option options[] = {
     {SCOPE_SMTP, "port", read_number, TOP(smtp.port), 1, 65535},
     {SCOPE_SMTP, "ipv6", read_boolean, TOP(smtp.ipv6), 0, 0},
 
-    {SCOPE_POP3D, "listen", read_list, TOP(pop3d_listen), 0, 0},
+    SERVER(SCOPE_POP3D, pop3d, read_pop3_listen),
+    {SCOPE_POP3D, "clear-passwords", read_boolean, TOP(pop3d.clear_passwords), 0, 0},
+
+    {SCOPE_FETCH, "server", read_server, FETCH(server), 0, 0},
+    {SCOPE_FETCH, "tls", read_tls, FETCH(tls), 0, 0},
+    {SCOPE_FETCH, "authorities", read_path, FETCH(authorities), 0, 0},
+    {SCOPE_FETCH, "user", read_plain, FETCH(user), 0, 0},
+    {SCOPE_FETCH, "password", read_path, FETCH(password), 0, 0},
+    {SCOPE_FETCH, "to", read_address, FETCH(to), 0, 0},
+    {SCOPE_FETCH, "multidrop", read_field, FETCH(multidrop), 0, 0},
+    {SCOPE_FETCH, "prefix", read_plain, FETCH(prefix), 0, 0},
+    {SCOPE_FETCH, "domain", read_mail_name, FETCH(domain), 0, 0},
+    {SCOPE_FETCH, "leave-on-server", read_duration, FETCH(leave), 0, DURATION_MAX},
+    {SCOPE_FETCH, "max-size", read_size, FETCH(max_size), 0, SIZE_MOST},
+    {SCOPE_FETCH, "connect", read_duration, FETCH(connect), 1, 3600},
+    {SCOPE_FETCH, "timeout", read_duration, FETCH(timeout), 1, 86400},
 };
 
 static bool option_is_list(const struct config_option *option)
 {
-	return option->read == read_list || option->read == read_domain || option->read == read_pattern ||
-	       option->read == read_target || option->read == read_call || option->read == read_window ||
-	       option->read == read_listen || option->read == read_network;
+	return option->read == read_domain || option->read == read_pattern || option->read == read_target ||
+	       option->read == read_call || option->read == read_window || option->read == read_listen ||
+	       option->read == read_pop3_listen || option->read == read_network;
 }
 
 const struct config_option *option_at(enum config_scope scope, size_t i)
@@ -466,7 +508,7 @@ const char *option_name(const struct config_option *option)
 }
 
 static const char *const scopes[] = {
-    "the file", "neighbour", "route", "alias", "destination", "smtpd", "smtp", "pop3d", "section"};
+    "the file", "neighbour", "route", "alias", "destination", "smtpd", "smtp", "pop3d", "fetch", "section"};
 
 const char *scope_name(enum config_scope scope)
 {

@@ -241,10 +241,10 @@ static void check_bridges(struct checking *c)
 {
 	const struct config *config = &c->tool->config;
 
-	if (config->smtpd.certificate != NULL)
-		check_file(c, config->smtpd.certificate, FILE_OPEN, "the certificate of the SMTP server");
-	if (config->smtpd.certificate_key != NULL)
-		check_file(c, config->smtpd.certificate_key, FILE_SECRET, "the key of the SMTP server");
+	if (config->smtpd.server.certificate != NULL)
+		check_file(c, config->smtpd.server.certificate, FILE_OPEN, "the certificate of the SMTP server");
+	if (config->smtpd.server.certificate_key != NULL)
+		check_file(c, config->smtpd.server.certificate_key, FILE_SECRET, "the key of the SMTP server");
 	for (size_t i = 0; i < config->destination_count; i++) {
 		const struct config_destination *d = &config->destinations[i];
 		char *what = mem_format("%s: destination \"%s\": the file", d->where, d->pattern);

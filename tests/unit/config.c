@@ -121,8 +121,8 @@ Test(config, defaults)
 	cr_assert_eq(c->min_free, 16 << 20);
 	cr_assert_eq(c->reports, 100);
 	cr_assert_eq(c->hops, LIMIT_HOPS);
-	cr_assert_eq(c->smtpd.listen.count, 0);
-	cr_assert_eq(c->pop3d_listen.count, 0);
+	cr_assert_eq(c->smtpd.server.listen.count, 0);
+	cr_assert_eq(c->pop3d.server.listen.count, 0);
 	cr_assert_eq(c->alias_count, 0);
 
 	cr_assert_eq(c->neighbour_count, 1);
@@ -172,9 +172,9 @@ Test(config, every_option_at_the_top)
 	cr_assert_eq(c->min_free, 64 << 10);
 	cr_assert_eq(c->reports, 7);
 	cr_assert_eq(c->hops, 9);
-	cr_assert_eq(c->smtpd.listen.count, 2);
-	cr_assert_str_eq(c->smtpd.listen.items[1], "submission:127.0.0.1:2587");
-	cr_assert_eq(c->pop3d_listen.count, 1);
+	cr_assert_eq(c->smtpd.server.listen.count, 2);
+	cr_assert_str_eq(c->smtpd.server.listen.items[1], "submission:127.0.0.1:2587");
+	cr_assert_eq(c->pop3d.server.listen.count, 1);
 	fixture_close(&f);
 }
 
@@ -399,6 +399,12 @@ static const struct {
 	{"packetboat.conf:2: alias \"x@a\" leads back to itself: x@a -> y -> x@a"}},
 
     {"host = a\nsmtpd { }\nsmtpd { }", {"packetboat.conf:3: smtpd was already defined at */packetboat.conf:2"}},
+    {"host = a\nfetch \"box\" { server = \"pop.example.org\" to = ann prefix = \"x-\" }",
+	{"packetboat.conf:2: server: \"pop.example.org\" is no server*",
+	    "packetboat.conf:2: fetch \"box\" has no user", "packetboat.conf:2: fetch \"box\" has no password",
+	    "packetboat.conf:2: fetch \"box\": prefix and domain belong to multidrop*"}},
+    {"host = a\nfetch \"../x\" { server = \"b:1\" user = u password = p to = ann multidrop = \"a b\" }",
+	{"packetboat.conf:2: multidrop: \"a b\"*", "packetboat.conf:2: fetch \"../x\": the name may hold*"}},
     {"host = a\npop3d { }\npop3d { lisen = x }",
 	{"packetboat.conf:3: unknown option \"lisen\" in pop3d",
 	    "packetboat.conf:3: pop3d was already defined at */packetboat.conf:2"}},
@@ -660,7 +666,7 @@ Test(config, samples_are_valid)
 		cr_assert_eq(config_load(&c, path, NULL, NULL, &err), OUTCOME_DONE, "%s", err.text);
 		cr_assert_geq(c.route_count, 1);
 		cr_assert_geq(c.neighbour_count, 1);
-		cr_assert_eq(c.smtpd.listen.count, i == 0 ? 0 : i == 1 ? 2 : 3);
+		cr_assert_eq(c.smtpd.server.listen.count, i == 0 ? 0 : i == 1 ? 2 : 3);
 		cr_assert_eq(c.destination_count, i == 2 ? 2 : 0);
 		config_release(&c);
 		free(path);
