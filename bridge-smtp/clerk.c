@@ -5,6 +5,7 @@
 #include "bridge-smtp/schedule.h"
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/net_closer.h"
 #include "lib/text.h"
 #include "queue/header.h"
 #include "queue/maildir.h"
@@ -54,6 +55,7 @@ struct clerk {
 	struct notes notes;
 	struct settle_hooks hooks;
 	struct process process;
+	struct closer *closer; /* of messages that were delivered: so nobody waits for their blocks to be freed */
 	struct station stations[2];
 	struct dir places_watched[3];
 	struct schedule schedule;
@@ -649,6 +651,11 @@ const struct dir *clerk_places(const struct clerk *c, size_t i)
 	return i < 3 ? &c->places_watched[i] : NULL;
 }
 
+static void let_go(void *context, int fd)
+{
+	closer_close(context, fd);
+}
+
 static enum outcome stations_open(struct clerk *c, struct error *err)
 {
 	static const char *const hops[] = {"smtp", "lmtp"};
@@ -657,6 +664,8 @@ static enum outcome stations_open(struct clerk *c, struct error *err)
 	for (size_t i = 0; i < 2 && outcome == OUTCOME_DONE; i++) {
 		outcome = work_open(&c->stations[i].work, &c->process, hops[i], err);
 		c->stations[i].opened = outcome == OUTCOME_DONE;
+		if (outcome == OUTCOME_DONE)
+			work_let_go(&c->stations[i].work, let_go, c->closer);
 		if (outcome == OUTCOME_DONE)
 			outcome = hop_open(&c->queue, hops[i], &c->places_watched[i], err);
 	}
@@ -674,6 +683,7 @@ static void clerk_free(struct clerk *c)
 			contain(c, c->stations[i].work.hop, work_close(&c->stations[i].work, &err), &err);
 		names_release(&c->stations[i].names);
 	}
+	closer_stop(c->closer);
 	for (size_t i = 0; i < 3; i++)
 		dir_close(&c->places_watched[i]);
 	schedule_release(&c->schedule);
@@ -704,6 +714,8 @@ enum outcome clerk_start(struct clerk **clerk, struct event_base *base, const st
 		c->process = (struct process){&c->queue, config, &c->age, &c->hooks, &c->reports_left};
 		outcome = age_look(&c->queue.state, &c->age, err);
 	}
+	if (outcome == OUTCOME_DONE)
+		outcome = closer_start(&c->closer, base, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = stations_open(c, err);
 	if (outcome == OUTCOME_DONE)

@@ -194,7 +194,7 @@ static void on_grace(evutil_socket_t fd, short what, void *context)
 
 static void complain(void *context, const char *sentence)
 {
-	*(bool *)context = true;
+	(void)context;
 	fprintf(stderr, "packetboat-smtp: %s\n", sentence);
 }
 
@@ -203,8 +203,7 @@ static bool may_reload(const struct courier *c)
 {
 	struct config new;
 	struct error err = ERROR_NONE;
-	bool complained = false;
-	enum outcome outcome = config_load(&new, c->config.path, complain, &complained, &err);
+	enum outcome outcome = config_load(&new, c->config.path, complain, NULL, &err);
 
 	if (outcome == OUTCOME_DONE)
 		config_release(&new);
@@ -301,7 +300,6 @@ static void finish(struct courier *c)
 enum outcome courier_run(const struct courier_start *start, bool *again, struct error *err)
 {
 	struct courier c = {.once = start->mode == COURIER_ONCE};
-	bool complained = false;
 	enum outcome outcome;
 
 	*again = false;
@@ -310,12 +308,9 @@ enum outcome courier_run(const struct courier_start *start, bool *again, struct 
 		signal(SIGHUP, SIG_IGN);
 	daemon_raise_files();
 	daemon_ignore_pipe();
-	outcome = config_load(&c.config, start->config_path, complain, &complained, err);
-	if (outcome != OUTCOME_DONE) {
-		if (complained)
-			err->text[0] = '\0';
+	outcome = config_tell(&c.config, start->config_path, complain, NULL, err);
+	if (outcome != OUTCOME_DONE)
 		return outcome;
-	}
 	outcome = begin(&c, start, err);
 	if (outcome == OUTCOME_DONE) {
 		daemon_ready();

@@ -18,27 +18,21 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-struct invocation {
-	struct smtpd_start start;
-	enum listen_service service;
-	bool stdio;
-};
-
-static bool service_read(struct invocation *v, const char *name)
+static bool service_read(struct smtpd_start *start, const char *name)
 {
 	char text[32];
 	const char *rest;
 
-	v->stdio = true;
+	start->alone = true;
 	if (name == NULL || strcmp(name, "smtp") == 0)
 		return true;
 	snprintf(text, sizeof text, "%s:", name);
-	v->service = listen_service(text, &rest);
-	return v->service != LISTEN_SMTP;
+	start->service = listen_service(text, &rest);
+	return start->service != LISTEN_SMTP;
 }
 
 /* The exit status to leave with at once, or -1. */
-static int options_read(struct invocation *v, int argc, char **argv)
+static int options_read(struct smtpd_start *start, int argc, char **argv)
 {
 	int option;
 
@@ -47,19 +41,19 @@ static int options_read(struct invocation *v, int argc, char **argv)
 
 		switch (option) {
 		case 'c':
-			v->start.config_path = optarg;
+			start->config_path = optarg;
 			break;
 		case 'v':
-			v->start.verbose = true;
+			start->verbose = true;
 			break;
 		case 'V':
 			puts("packetboat-smtpd " PACKETBOAT_VERSION);
 			return EX_OK;
 		case OPTION_FOREGROUND:
-			v->start.detach = false;
+			start->terminal = SERVER_STAY;
 			break;
 		case OPTION_STDIO:
-			good = service_read(v, optarg);
+			good = service_read(start, optarg);
 			break;
 		default:
 			good = false;
@@ -77,10 +71,10 @@ static int options_read(struct invocation *v, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct invocation v = {.start.detach = true};
+	struct smtpd_start start = {.terminal = SERVER_DETACH};
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
-	int code = options_read(&v, argc, argv);
+	int code = options_read(&start, argc, argv);
 
 	if (code >= 0)
 		return code;
@@ -88,8 +82,8 @@ int main(int argc, char **argv)
 		fputs("packetboat-smtpd: libsodium cannot be initialised\n", stderr);
 		return EX_OSERR;
 	}
-	v.start.config_path = config_path(v.start.config_path);
-	outcome = v.stdio ? smtpd_serve_stdio(&v.start, v.service, &err) : smtpd_serve(&v.start, &err);
+	start.config_path = config_path(start.config_path);
+	outcome = smtpd_serve(&start, &err);
 	if (outcome == OUTCOME_DONE)
 		return EX_OK;
 	if (err.text[0] != '\0')

@@ -6,62 +6,47 @@
 #include <spawn.h>
 
 #include "bridge-smtp/smtpd.h"
-#include "bridge-smtp/text.h"
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/program.h"
 #include "lib/text.h"
 #include "queue/judge.h"
+#include "queue/message_text.h"
 #include "queue/users.h"
 
 /* Output that a slow reader may leave unsent before no more of his input is worked on. */
 #define SESSION_UNSENT 32768
-/* A wrong password is answered after so many seconds; the third ends the session. */
-#define LOGIN_PAUSE 2
-#define LOGIN_TRIES 3
 /* Seconds for the last answer to leave. */
 #define SESSION_FAREWELL 10
 /* The rate of a text counts from here on, seconds; sooner where clients may not be idle for so long. */
 #define RATE_GRACE 60
 
 struct session {
-	struct session *next;
-	struct session **self; /* what points to this one */
+	struct served served;
 	struct smtpd *daemon;
 	struct settings *settings;
-	enum listen_service service;
 	struct smtp_server engine;
-	struct conn *conn;
-	struct login *login;
-	struct event *pause;	  /* before a wrong password is answered */
+	struct login login;
 	struct commit *commit;	  /* the message that is coming, or being stored */
 	bool storing;		  /* it was submitted */
 	struct message_text text; /* looks at its header */
 	struct judgement widest;  /* of the recipients taken: the one with the most room */
 	enum judge_trust trust;
-	bool last;	  /* of the descriptors that connections may have */
 	bool closing;	  /* what is unsent is still for the client */
 	bool held;	  /* reading waits until what is unsent has left */
 	const char *lost; /* to be ended with this sentence as soon as it may */
 	const char *lost_status;
 	const char *ended; /* it was, with this sentence */
-	unsigned failed_logins;
-	size_t taken; /* recipients of this message, one that was named twice counted twice */
+	size_t taken;	   /* recipients of this message, one that was named twice counted twice */
 	unsigned accepted;
 	unsigned refused;
-	uint64_t begun;	     /* monotonic seconds */
 	uint64_t text_begun; /* 0: no text is coming */
 	uint64_t text_bytes;
-	char peer[64];
-	char origin[ORIGIN_TEXT];
 };
 
-static void work(struct session *s);
+const size_t session_size = sizeof(struct session);
 
-struct session *session_next(const struct session *s)
-{
-	return s->next;
-}
+static void work(struct session *s);
 
 static struct queue *spool(const struct session *s)
 {
@@ -73,7 +58,7 @@ static struct queue *spool(const struct session *s)
 static void begin_line(const struct session *s, struct log_line *line, const char *event)
 {
 	log_begin(line, &spool(s)->log, "-", event);
-	log_text(line, "client", s->peer);
+	log_text(line, "client", s->served.peer);
 	log_text(line, "helo", s->engine.helo);
 	log_text(line, "user", s->engine.authenticated);
 }
@@ -114,61 +99,60 @@ static void refuse(struct session *s, const char *recipient, int code, const cha
 
 /* ---- logging in ------------------------------------------------------------------------------------------ */
 
-static void answer_wrong_login(evutil_socket_t fd, short what, void *context)
+static void on_login_failed(void *owner, const struct error *err)
 {
-	struct session *s = context;
+	struct log_line line;
 
-	(void)fd;
-	(void)what;
-	event_free(s->pause);
-	s->pause = NULL;
-	if (s->failed_logins >= LOGIN_TRIES)
-		smtp_server_reply(&s->engine, 421, "4.7.0", "too many wrong passwords");
-	else
+	begin_line(owner, &line, "login");
+	log_text(&line, "reason", err->text);
+	log_end(&line);
+}
+
+static void on_login(void *owner, enum login_result result)
+{
+	struct session *s = owner;
+
+	switch (result) {
+	case LOGIN_RIGHT:
+		s->trust = JUDGE_KNOWN;
+		smtp_server_reply(&s->engine, 235, "2.7.0", "welcome");
+		break;
+	case LOGIN_WRONG:
 		smtp_server_reply(&s->engine, 535, "5.7.8", "wrong user name or password");
+		break;
+	case LOGIN_WRONG_LAST:
+		smtp_server_reply(&s->engine, 421, "4.7.0", "too many wrong passwords");
+		break;
+	case LOGIN_TROUBLE:
+		smtp_server_reply(&s->engine, 454, "4.7.0", "logging in does not work at the moment");
+		break;
+	}
 	work(s);
 }
 
-static void on_login(void *owner, enum outcome outcome, const struct error *err)
-{
-	struct session *s = owner;
-	struct timeval pause = {.tv_sec = LOGIN_PAUSE};
-	struct log_line line;
-
-	s->login = NULL;
-	if (outcome == OUTCOME_DONE) {
-		s->trust = JUDGE_KNOWN;
-		smtp_server_reply(&s->engine, 235, "2.7.0", "welcome");
-		work(s);
-		return;
-	}
-	begin_line(s, &line, "login");
-	log_text(&line, "reason", err->text);
-	log_end(&line);
-	if (outcome == OUTCOME_LATER) {
-		smtp_server_reply(&s->engine, 454, "4.7.0", "logging in does not work at the moment");
-		work(s);
-		return;
-	}
-	s->failed_logins++;
-	strikes_add(&s->daemon->strikes, s->origin, clock_steady());
-	s->pause = evtimer_new(s->daemon->base, answer_wrong_login, s);
-	evtimer_add(s->pause, &pause);
-}
+const struct login_calls session_logins = {
+    .stands = users_stands,
+    .check = users_check,
+    .failed = on_login_failed,
+    .done = on_login,
+};
 
 static void on_auth(struct session *s, const struct smtp_event *event)
 {
-	uint64_t wait = strikes_wait(&s->daemon->strikes, s->origin, clock_steady());
+	const struct login_attempt attempt = {
+	    .path = s->settings->config.users,
+	    .user = event->user,
+	    .password = event->password,
+	    .origin = s->served.origin,
+	};
+	uint64_t wait = login_begin(s->daemon->logins, &s->login, &attempt, s);
 	char text[100];
 
-	if (wait > 0) {
-		snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
-		    (unsigned long long)wait);
-		refuse(s, NULL, 454, "4.7.0", text);
+	if (wait == 0)
 		return;
-	}
-	s->login =
-	    login_begin(s->daemon->logins, s->settings->config.users, event->user, event->password, on_login, s);
+	snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
+	    (unsigned long long)wait);
+	refuse(s, NULL, 454, "4.7.0", text);
 }
 
 /* ---- the transaction ------------------------------------------------------------------------------------- */
@@ -187,7 +171,7 @@ static void forget_message(struct session *s)
 
 static enum hop_protocol protocol_of(const struct session *s)
 {
-	if (s->service == LISTEN_LMTP)
+	if (s->served.service == LISTEN_LMTP)
 		return HOP_LMTP;
 	if (!s->engine.extended)
 		return HOP_SMTP;
@@ -209,12 +193,12 @@ static void client_name(const struct session *s, struct buf *out)
 	}
 	if (out->length == 0)
 		buf_text(out, "unknown");
-	if (strchr(s->peer, ':') != NULL)
-		buf_format(out, " ([IPv6:%s])", s->peer);
-	else if (strchr(s->peer, '.') != NULL)
-		buf_format(out, " ([%s])", s->peer);
+	if (strchr(s->served.peer, ':') != NULL)
+		buf_format(out, " ([IPv6:%s])", s->served.peer);
+	else if (strchr(s->served.peer, '.') != NULL)
+		buf_format(out, " ([%s])", s->served.peer);
 	else
-		buf_format(out, " (%s)", s->peer);
+		buf_format(out, " (%s)", s->served.peer);
 }
 
 /* Who logged in may use his own addresses; where that cannot be looked up, none. */
@@ -342,7 +326,7 @@ static void on_text(struct session *s, struct view bytes)
 /* Over LMTP every recipient that was named is owed an answer (RFC 2033 4.2). */
 static void answer_each(struct session *s, int code, const char *status, const char *text)
 {
-	size_t count = s->service == LISTEN_LMTP ? s->taken : 1;
+	size_t count = s->served.service == LISTEN_LMTP ? s->taken : 1;
 
 	for (size_t i = 0; i < count; i++)
 		smtp_server_reply(&s->engine, code, status, text);
@@ -464,29 +448,17 @@ static void on_etrn(struct session *s, const char *node)
 
 static void close_now(struct session *s, const char *reason)
 {
-	struct smtpd *d = s->daemon;
-
 	log_over(s, reason);
-	login_forget(s->login);
-	if (s->pause != NULL)
-		event_free(s->pause);
+	login_forget(&s->login);
 	forget_message(s);
-	if (s->closing)
-		conn_finish(s->conn, SESSION_FAREWELL);
-	else
-		conn_free(s->conn);
 	smtp_server_release(&s->engine);
 	settings_drop(s->settings);
-	*s->self = s->next;
-	if (s->next != NULL)
-		s->next->self = s->self;
-	free(s);
-	smtpd_session_over(d);
+	served_over(&s->served, s->closing ? SESSION_FAREWELL : 0);
 }
 
 static void begin_tls(struct session *s)
 {
-	if (!conn_start_tls(s->conn, s->settings->tls, NULL))
+	if (!conn_start_tls(s->served.conn, s->settings->tls, NULL))
 		smtp_server_secured(&s->engine, SMTP_SECURED_INJECTED);
 }
 
@@ -494,7 +466,7 @@ static void flush(struct session *s)
 {
 	if (s->engine.output.length == 0)
 		return;
-	conn_write(s->conn, view_buf(&s->engine.output));
+	conn_write(s->served.conn, view_buf(&s->engine.output));
 	buf_clear(&s->engine.output);
 }
 
@@ -543,8 +515,8 @@ static void work(struct session *s)
 	struct smtp_event event;
 	bool more = true;
 
-	while (more && conn_unsent(s->conn) <= SESSION_UNSENT) {
-		struct view in = conn_input(s->conn);
+	while (more && conn_unsent(s->served.conn) <= SESSION_UNSENT) {
+		struct view in = conn_input(s->served.conn);
 		size_t offered = in.length;
 
 		if (s->lost != NULL && !s->storing) {
@@ -553,7 +525,7 @@ static void work(struct session *s)
 			s->lost = NULL;
 		}
 		smtp_server_feed(&s->engine, &in);
-		conn_take(s->conn, offered - in.length);
+		conn_take(s->served.conn, offered - in.length);
 		more = offered > in.length;
 		while (smtp_server_next(&s->engine, &event)) {
 			bool last = event.kind == SMTP_EVENT_CLOSE;
@@ -569,11 +541,11 @@ static void work(struct session *s)
 	}
 	/* Nothing new is wanted until what he said is answered, nor his end of file: who sends all at once and closes his
 	 * side (RFC 1122 4.2.2.13) is owed the answers. */
-	s->held = conn_unsent(s->conn) > SESSION_UNSENT;
+	s->held = conn_unsent(s->served.conn) > SESSION_UNSENT;
 	if (s->held || smtp_server_waits(&s->engine))
-		conn_pause(s->conn);
+		conn_pause(s->served.conn);
 	else
-		conn_resume(s->conn);
+		conn_resume(s->served.conn);
 }
 
 static void on_input(void *context)
@@ -597,13 +569,21 @@ static void on_secured(void *context)
 	work(s);
 }
 
+/* Ends it with 421 as soon as no answer is owed. */
+static void lose(struct session *s, const char *status, const char *why)
+{
+	s->lost = why;
+	s->lost_status = status;
+	work(s);
+}
+
 static void on_closed(void *context, const struct error *why)
 {
 	struct session *s = context;
 
 	/* Behind the answer, when a message is being stored. */
 	if (why->code == EX_UNAVAILABLE) {
-		session_end(s, "4.4.2", "nothing has come from you for too long");
+		lose(s, "4.4.2", "nothing has come from you for too long");
 		return;
 	}
 	/* Who closed his side may still listen. */
@@ -613,7 +593,7 @@ static void on_closed(void *context, const struct error *why)
 					  : NULL);
 }
 
-static const struct conn_handlers handlers = {
+const struct conn_handlers session_handlers = {
     .input = on_input,
     .drained = on_drained,
     .secured = on_secured,
@@ -622,67 +602,39 @@ static const struct conn_handlers handlers = {
 
 /* ---- beginning and ending -------------------------------------------------------------------------------- */
 
-static struct session *session_make(struct smtpd *d, enum listen_service service)
-{
-	struct session *s = mem_alloc(sizeof *s);
-
-	s->daemon = d;
-	s->settings = settings_hold(d->settings);
-	s->service = service;
-	s->begun = clock_steady();
-	s->next = d->sessions;
-	s->self = &d->sessions;
-	if (s->next != NULL)
-		s->next->self = &s->next;
-	d->sessions = s;
-	d->session_count++;
-	return s;
-}
-
-/* Sessions from the same address. */
-static size_t count_from(const struct smtpd *d, const char *origin)
-{
-	size_t count = 0;
-
-	for (const struct session *s = d->sessions; s != NULL; s = s->next)
-		count += strcmp(s->origin, origin) == 0;
-	return count;
-}
-
 /* Why not one more; null when there is room. */
 static const char *crowded(const struct session *s)
 {
-	const struct config_smtpd *c = &s->settings->config.smtpd;
+	const struct config_server *c = &s->settings->config.smtpd.server;
+	struct server_limits limits = {.connections = c->connections, .each = UINT64_MAX};
 
-	if (s->daemon->stopping)
-		return "this server is about to stop";
-	if (s->last || s->daemon->session_count > c->server.connections)
-		return "too many connections";
+	if (s->trust == JUDGE_STRANGER)
+		limits.each = c->connections_each;
 	/* Strangers cannot shut out those whom the server is there for. */
-	if (s->trust == JUDGE_STRANGER && s->service == LISTEN_SMTP &&
-	    s->daemon->session_count > c->server.connections - c->server.connections / 4)
-		return "too many connections";
-	if (s->trust == JUDGE_STRANGER && count_from(s->daemon, s->origin) > c->server.connections_each)
-		return "too many connections from your address";
-	return NULL;
+	if (s->trust == JUDGE_STRANGER && s->served.service == LISTEN_SMTP)
+		limits.connections -= limits.connections / 4;
+	return served_crowds(&s->served, &limits);
 }
 
-static void greet(struct session *s, const char *peer)
+void session_begin(struct served *served)
 {
-	const struct config_smtpd *c = &s->settings->config.smtpd;
+	struct session *s = (struct session *)served;
+	struct smtpd *d = server_context(served->server);
+	const struct config_smtpd *c = &d->settings->config.smtpd;
 	const char *why;
 
-	snprintf(s->peer, sizeof s->peer, "%s", peer);
-	origin_of(s->peer, s->origin);
-	s->trust =
-	    strcmp(s->peer, "local") == 0 || config_network_has(&c->networks, s->peer) ? JUDGE_KNOWN : JUDGE_STRANGER;
-	conn_timeout(s->conn, (unsigned)c->server.idle);
-	smtp_server_init(&s->engine, &s->settings->options[s->service]);
+	s->daemon = d;
+	s->settings = settings_hold(d->settings);
+	s->trust = strcmp(served->peer, "local") == 0 || config_network_has(&c->networks, served->peer)
+		       ? JUDGE_KNOWN
+		       : JUDGE_STRANGER;
+	conn_timeout(served->conn, (unsigned)c->server.idle);
+	smtp_server_init(&s->engine, &s->settings->options[served->service]);
 	why = crowded(s);
 	if (why != NULL) {
 		log_refused(s, NULL, "4.7.0", why);
 		smtp_server_turn_away(&s->engine, 421, "4.7.0", why);
-	} else if (s->service == LISTEN_SUBMISSIONS) {
+	} else if (served->service == LISTEN_SUBMISSIONS) {
 		/* The greeting follows behind the handshake. */
 		begin_tls(s);
 		return;
@@ -690,66 +642,27 @@ static void greet(struct session *s, const char *peer)
 	work(s);
 }
 
-bool session_begin(struct smtpd *d, int fd, enum listen_service service)
+void session_end(struct served *s, const char *why)
 {
-	struct session *s = session_make(d, service);
-	bool last = d->files > 0 && (unsigned long)fd >= d->files;
-
-	s->last = last;
-	s->conn = conn_accepted(d->base, fd, &handlers, s);
-	greet(s, conn_peer(s->conn));
-	return !last;
+	lose((struct session *)s, "4.3.2", why);
 }
 
-/*
- * A pipe is no proof that the client is of this machine: sslserver, socat and stunnel stand between the network and a
- * program, and say in the environment for whom. REMOTE_HOST is CGI's too, whose programs may send mail.
- */
-static const char *stdio_peer(const char *peer)
+void session_drop(struct served *s)
 {
-	const char *named = getenv("TCPREMOTEIP");
-
-	if (strcmp(peer, "local") != 0)
-		return peer;
-	if (named == NULL)
-		named = getenv("SOCAT_PEERADDR");
-	if (named == NULL && getenv("GATEWAY_INTERFACE") == NULL)
-		named = getenv("REMOTE_HOST");
-	if (named == NULL)
-		return peer;
-	return named[0] == '\0' || strcmp(named, "local") == 0 ? "unknown" : named;
+	close_now((struct session *)s, "the server stops");
 }
 
-void session_begin_stdio(struct smtpd *d, enum listen_service service)
+void session_tick(struct served *served, uint64_t now)
 {
-	struct session *s = session_make(d, service);
-
-	s->conn = conn_pipes(d->base, STDIN_FILENO, STDOUT_FILENO, &handlers, s);
-	greet(s, stdio_peer(conn_peer(s->conn)));
-}
-
-void session_end(struct session *s, const char *status, const char *why)
-{
-	s->lost = why;
-	s->lost_status = status;
-	work(s);
-}
-
-void session_drop(struct session *s)
-{
-	close_now(s, "the server stops");
-}
-
-void session_tick(struct session *s, uint64_t now)
-{
+	struct session *s = (struct session *)served;
 	const struct config_smtpd *c = &s->settings->config.smtpd;
 	uint64_t text_for = s->text_begun == 0 ? 0 : now - s->text_begun;
 	uint64_t grace = c->server.idle < RATE_GRACE ? c->server.idle : RATE_GRACE;
 
 	if (s->lost != NULL || s->ended != NULL)
 		return;
-	if (now - s->begun > c->server.session)
-		session_end(s, "4.4.2", "the session has lasted too long");
+	if (now - served->begun > c->server.session)
+		lose(s, "4.4.2", "the session has lasted too long");
 	else if (text_for > grace && s->text_bytes / text_for < c->min_rate)
-		session_end(s, "4.4.2", "the message comes too slowly");
+		lose(s, "4.4.2", "the message comes too slowly");
 }

@@ -1,9 +1,5 @@
 #include "bridge-smtp/smtpd.h"
 #include "lib/alloc.h"
-#include "lib/text.h"
-
-#define CERTIFICATE	"tls-certificate.pem"
-#define CERTIFICATE_KEY "tls-key.pem"
 
 struct settings *settings_hold(struct settings *s)
 {
@@ -23,26 +19,10 @@ void settings_drop(struct settings *s)
 
 enum outcome settings_tls(struct settings *s, struct error *err)
 {
-	const struct config_smtpd *c = &s->config.smtpd;
-	char *certificate = c->server.certificate != NULL ? mem_string(c->server.certificate)
-							  : mem_format("%s/" CERTIFICATE, s->config.keys);
-	char *key = c->server.certificate_key != NULL ? mem_string(c->server.certificate_key)
-		    : c->server.certificate != NULL   ? mem_string(c->server.certificate) /* one file may hold both */
-						      : mem_format("%s/" CERTIFICATE_KEY, s->config.keys);
-	struct dir keys = DIR_CLOSED;
-	enum outcome outcome = OUTCOME_DONE;
+	const struct config_server *c = &s->config.smtpd.server;
+	const struct tls_source source = {c->certificate, c->certificate_key, s->config.keys, s->name};
 
-	if (c->server.certificate == NULL) {
-		outcome = dir_open(&keys, NULL, s->config.keys, err);
-		if (outcome == OUTCOME_DONE)
-			outcome = tls_make_self_signed(&keys, CERTIFICATE, CERTIFICATE_KEY, s->name, err);
-		dir_close(&keys);
-	}
-	if (outcome == OUTCOME_DONE)
-		outcome = tls_server(&s->tls, certificate, key, err);
-	free(certificate);
-	free(key);
-	return outcome;
+	return tls_server_from(&s->tls, &source, err);
 }
 
 static void set_options(struct settings *s)
@@ -75,31 +55,14 @@ static void set_options(struct settings *s)
 	s->options[LISTEN_LMTP].etrn = false;
 }
 
-struct complaints {
-	config_complain *complain;
-	void *context;
-	size_t count;
-};
-
-static void count_complaint(void *context, const char *sentence)
-{
-	struct complaints *c = context;
-
-	c->count++;
-	c->complain(c->context, sentence);
-}
-
 enum outcome settings_load(
     struct settings **settings, const char *path, config_complain *complain, void *context, struct error *err)
 {
 	struct settings *s = mem_alloc(sizeof *s);
-	struct complaints complaints = {.complain = complain, .context = context};
-	enum outcome outcome = config_load(&s->config, path, count_complaint, &complaints, err);
+	enum outcome outcome = config_tell(&s->config, path, complain, context, err);
 
 	s->holders = 1;
 	if (outcome != OUTCOME_DONE) {
-		if (complaints.count > 0)
-			err->text[0] = '\0';
 		free(s);
 		return outcome;
 	}

@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "lib/alloc.h"
+#include "lib/sasl.h"
 #include "lib/text.h"
 
 /* RFC 5321 4.5.3.1.4: with more than this the first response is not put into the AUTH command (RFC 4954 4). */
@@ -159,31 +160,16 @@ static void lacking(struct smtp_client *c, const char *status, const char *text)
 /* PREFIX and BYTES in base64 as a line. */
 static void say_base64(struct smtp_client *c, const char *prefix, struct view bytes)
 {
-	size_t size = sodium_base64_encoded_len(bytes.length, sodium_base64_VARIANT_ORIGINAL);
-	char *text = mem_alloc(size);
-
-	sodium_bin2base64(text, size, bytes.bytes, bytes.length, sodium_base64_VARIANT_ORIGINAL);
 	buf_text(&c->output, prefix);
-	smtp_client_say(c, text);
-	sodium_memzero(text, size);
-	free(text);
+	sasl_encode(bytes, &c->output);
+	smtp_client_say(c, "");
 }
 
-/* RFC 4616: authorization identity (none), user, password, NUL between. */
 static void say_plain(struct smtp_client *c, const char *prefix)
 {
-	const struct smtp_client_options *o = c->options;
-	size_t user = strlen(o->user);
-	size_t password = o->password == NULL ? 0 : strlen(o->password);
-	size_t size = user + password + 2;
-	uint8_t *plain = mem_alloc(size);
-
-	memcpy(plain + 1, o->user, user);
-	if (password > 0)
-		memcpy(plain + 2 + user, o->password, password);
-	say_base64(c, prefix, view_of(plain, size));
-	sodium_memzero(plain, size);
-	free(plain);
+	buf_text(&c->output, prefix);
+	sasl_plain_make(c->options->user, c->options->password, &c->output);
+	smtp_client_say(c, "");
 }
 
 static bool plain_fits(const struct smtp_client_options *o)

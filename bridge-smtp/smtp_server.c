@@ -1,7 +1,5 @@
 #include "bridge-smtp/smtp_server.h"
 
-#include <sodium.h>
-
 #include "bridge-smtp/smtp_server_own.h"
 #include "lib/alloc.h"
 #include "lib/text.h"
@@ -19,7 +17,7 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_options *o
 
 	*s = (struct smtp_server){.options = options, .own = own};
 	buf_init(&s->output, SIZE_MAX);
-	buf_init(&own->input, SMTP_INPUT_MAX);
+	input_init(&own->input, SMTP_INPUT_MAX);
 	buf_init(&own->text, SIZE_MAX);
 	buf_init(&own->address, SMTP_COMMAND_MAX);
 	buf_init(&own->parameter, SMTP_COMMAND_MAX);
@@ -30,13 +28,6 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_options *o
 	buf_format(&s->output, "220 %s %s packetboat\r\n", options->name, smtp_is_lmtp(s) ? "LMTP" : "ESMTP");
 }
 
-void smtp_wipe(struct buf *b)
-{
-	if (b->bytes != NULL)
-		sodium_memzero(b->bytes, b->capacity);
-	buf_release(b);
-}
-
 void smtp_server_release(struct smtp_server *s)
 {
 	struct smtp_server_own *own = s->own;
@@ -45,10 +36,10 @@ void smtp_server_release(struct smtp_server *s)
 	free(s->helo);
 	free(s->authenticated);
 	if (own != NULL) {
-		smtp_wipe(&own->input);
-		smtp_wipe(&own->line.line);
-		smtp_wipe(&own->user);
-		smtp_wipe(&own->password);
+		input_release(&own->input);
+		buf_wipe(&own->line.line);
+		buf_wipe(&own->user);
+		buf_wipe(&own->password);
 		buf_release(&own->text);
 		buf_release(&own->address);
 		buf_release(&own->parameter);
@@ -65,36 +56,13 @@ bool smtp_is_lmtp(const struct smtp_server *s)
 
 /* ---- answers --------------------------------------------------------------------------------------------- */
 
-static bool is_plain(struct view v)
-{
-	for (size_t i = 0; i < v.length; i++)
-		if (v.bytes[i] < ' ' || v.bytes[i] > '~')
-			return false;
-	return true;
-}
-
 /* RFC 6531 3.7.4: UTF-8 only to a client that said SMTPUTF8. */
 static void put_sentence(struct smtp_server *s, struct view v)
 {
-	size_t room = REPLY_TEXT_MAX;
-
-	if (v.length <= room && is_plain(v)) {
-		buf_view(&s->output, v);
-		return;
-	}
-	if (s->own->smtputf8) {
-		text_visible(v, room, &s->output);
-		return;
-	}
-	for (size_t i = 0; i < v.length && room >= 4; i++) {
-		if (is_plain(view_of(v.bytes + i, 1))) {
-			buf_byte(&s->output, v.bytes[i]);
-			room--;
-		} else {
-			buf_format(&s->output, "\\x%02X", v.bytes[i]);
-			room -= 4;
-		}
-	}
+	if (s->own->smtputf8)
+		text_visible(v, REPLY_TEXT_MAX, &s->output);
+	else
+		text_visible_ascii(v, REPLY_TEXT_MAX, &s->output);
 }
 
 void smtp_answer(struct smtp_server *s, int code, const char *status, const char *text)
@@ -201,49 +169,16 @@ static bool take_due(struct smtp_server_own *own, struct smtp_event *event)
 
 /* ---- input ----------------------------------------------------------------------------------------------- */
 
-struct view smtp_input(const struct smtp_server_own *own)
-{
-	return view_from(view_buf(&own->input), own->input_at);
-}
-
-/* The bytes stay where they are: TEXT may point to them. */
-void smtp_input_take(struct smtp_server_own *own, size_t length)
-{
-	own->input_at += length;
-}
-
-/* Into a new buffer rather than a resized one, so that no password is left behind in freed memory. */
-static void input_add(struct smtp_server_own *own, struct view v)
-{
-	struct view rest = smtp_input(own);
-
-	if (own->input.length + v.length >= own->input.capacity ||
-	    own->input.length + v.length > own->input.maximum) {
-		struct buf larger;
-
-		buf_init(&larger, SMTP_INPUT_MAX);
-		buf_extend(&larger, rest.length + v.length);
-		buf_clear(&larger);
-		buf_view(&larger, rest);
-		smtp_wipe(&own->input);
-		own->input = larger;
-		own->input_at = 0;
-	}
-	buf_view(&own->input, v);
-}
-
 void smtp_server_feed(struct smtp_server *s, struct view *in)
 {
 	struct smtp_server_own *own = s->own;
-	size_t part = SMTP_INPUT_MAX - smtp_input(own).length;
 
-	if (part > in->length || own->state == SMTP_STATE_CLOSED || own->state == SMTP_STATE_TLS)
-		part = in->length;
-	if (own->state == SMTP_STATE_TLS)
-		own->injected = own->injected || part > 0;
-	else if (own->state != SMTP_STATE_CLOSED && part > 0)
-		input_add(own, view_of(in->bytes, part));
-	*in = view_from(*in, part);
+	if (own->state != SMTP_STATE_CLOSED && own->state != SMTP_STATE_TLS) {
+		input_add(&own->input, in);
+		return;
+	}
+	own->injected = own->injected || (own->state == SMTP_STATE_TLS && in->length > 0);
+	*in = view_from(*in, in->length);
 }
 
 /* ---- the machine ----------------------------------------------------------------------------------------- */
@@ -260,32 +195,14 @@ static void line_complaint(struct smtp_server *s, enum line_fault fault)
 	smtp_bad(s, 500, "5.5.2", sentences[fault]);
 }
 
-/* A line that may hold a password gets its whole room at once: a buffer that grows leaves copies behind. */
-static void line_room(struct smtp_server_own *own, bool secret)
-{
-	struct buf *line = &own->line.line;
-
-	line->maximum = own->state == SMTP_STATE_AUTH ? SMTP_AUTH_MAX : SMTP_COMMAND_MAX;
-	if (secret && line->length == 0 && line->capacity <= line->maximum) {
-		buf_extend(line, line->maximum);
-		buf_clear(line);
-	}
-}
-
 static bool line_step(struct smtp_server *s)
 {
 	struct smtp_server_own *own = s->own;
-	bool secret = smtp_auth_offered(s) && s->authenticated == NULL;
-	struct view in = smtp_input(own);
-	size_t before = in.length;
-	bool complete;
+	enum input_secrecy secrecy = smtp_auth_offered(s) && s->authenticated == NULL ? INPUT_SECRET : INPUT_OPEN;
+	size_t maximum = own->state == SMTP_STATE_AUTH ? SMTP_AUTH_MAX : SMTP_COMMAND_MAX;
+	size_t behind;
 
-	line_room(own, secret);
-	complete = line_reader_feed(&own->line, &in);
-	if (secret)
-		sodium_memzero(own->input.bytes + own->input_at, before - in.length);
-	smtp_input_take(own, before - in.length);
-	if (!complete)
+	if (!input_line(&own->input, &own->line, maximum, secrecy))
 		return false;
 	if (own->state == SMTP_STATE_AUTH)
 		smtp_auth_line(s, own->line.fault, view_buf(&own->line.line));
@@ -293,12 +210,11 @@ static bool line_step(struct smtp_server *s)
 		line_complaint(s, own->line.fault);
 	else
 		smtp_command(s, view_buf(&own->line.line));
-	if (secret)
-		sodium_memzero(own->line.line.bytes, own->line.line.capacity);
-	line_reader_next(&own->line);
-	if (own->state == SMTP_STATE_TLS && in.length > 0) {
+	input_line_done(&own->line, secrecy);
+	behind = input_view(&own->input).length;
+	if (own->state == SMTP_STATE_TLS && behind > 0) {
 		own->injected = true;
-		smtp_input_take(own, in.length);
+		input_take(&own->input, behind);
 	}
 	return true;
 }
@@ -312,7 +228,7 @@ static bool step(struct smtp_server *s)
 		return smtp_text_step(s);
 	if (own->in_chunk)
 		return smtp_chunk_step(s);
-	return smtp_input(own).length > 0 && line_step(s);
+	return input_view(&own->input).length > 0 && line_step(s);
 }
 
 static bool may_work(const struct smtp_server *s)
@@ -329,10 +245,10 @@ static void give_back(struct smtp_server *s)
 	struct smtp_server_own *own = s->own;
 
 	buf_release(&own->text);
-	if (smtp_input(own).length == 0 || own->state == SMTP_STATE_CLOSED) {
-		buf_release(&own->input);
-		own->input_at = 0;
-	}
+	if (own->state == SMTP_STATE_CLOSED)
+		input_release(&own->input);
+	else
+		input_rest(&own->input);
 	if (own->line.line.length == 0 && own->line.line.capacity > KEPT_CAPACITY)
 		buf_release(&own->line.line);
 	if (s->output.length == 0 && s->output.capacity > 2 * KEPT_CAPACITY)

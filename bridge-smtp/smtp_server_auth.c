@@ -2,10 +2,9 @@
  * AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN. The machine knows no passwords: it reads what the client says and
  * asks the driver. What it holds of a password is wiped when the verdict is there.
  */
-#include <sodium.h>
-
 #include "bridge-smtp/smtp_server_own.h"
 #include "lib/alloc.h"
+#include "lib/sasl.h"
 #include "lib/text.h"
 
 bool smtp_auth_offered(const struct smtp_server *s)
@@ -15,8 +14,8 @@ bool smtp_auth_offered(const struct smtp_server *s)
 
 static void auth_over(struct smtp_server *s)
 {
-	smtp_wipe(&s->own->user);
-	smtp_wipe(&s->own->password);
+	buf_wipe(&s->own->user);
+	buf_wipe(&s->own->password);
 	if (s->own->state == SMTP_STATE_AUTH)
 		s->own->state = SMTP_STATE_READY;
 }
@@ -34,90 +33,50 @@ static void auth_ask(struct smtp_server *s, enum smtp_exchange exchange, const c
 	smtp_answer(s, 334, NULL, challenge);
 }
 
-static bool decode(struct view v, struct buf *out)
-{
-	size_t length = 0;
-	uint8_t *place;
-
-	smtp_wipe(out);
-	place = buf_extend(out, v.length);
-	if (sodium_base642bin(place, v.length, (const char *)v.bytes, v.length, NULL, &length, NULL,
-		sodium_base64_VARIANT_ORIGINAL) != 0)
-		return false;
-	out->length = length;
-	out->bytes[length] = '\0';
-	return true;
-}
-
-static bool holds_nul(const struct buf *b)
-{
-	return b->length > 0 && memchr(b->bytes, '\0', b->length) != NULL;
-}
-
-static void auth_raise(struct smtp_server *s)
+static void auth_claimed(struct smtp_server *s, enum sasl_claim claim)
 {
 	struct smtp_server_own *own = s->own;
-	struct view user = view_buf(&own->user);
 
-	if (user.length == 0 || own->password.length == 0 || holds_nul(&own->password) || !utf8_valid(user) ||
-	    text_has_control(user)) {
-		auth_refuse(s, 535, "5.7.8", "The user or the password is wrong");
-		return;
-	}
-	own->state = SMTP_STATE_READY;
-	smtp_raise(
-	    s, (struct smtp_event){
-		   .kind = SMTP_EVENT_AUTH, .user = buf_string(&own->user), .password = buf_string(&own->password)});
-}
-
-/* "[authorization identity] NUL user NUL password". */
-static void plain_response(struct smtp_server *s, struct view v)
-{
-	struct smtp_server_own *own = s->own;
-	struct view part[3] = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
-	struct buf whole;
-	size_t parts = 1;
-
-	buf_init(&whole, SMTP_AUTH_MAX);
-	if (!decode(v, &whole)) {
-		smtp_wipe(&whole);
+	switch (claim) {
+	case SASL_NOT_BASE64:
 		auth_refuse(s, 501, "5.5.2", "This is not base64");
 		return;
-	}
-	part[0] = view_of(whole.bytes, 0);
-	for (size_t i = 0; i < whole.length; i++) {
-		if (whole.bytes[i] != '\0')
-			part[parts - 1].length++;
-		else if (parts++ < 3)
-			part[parts - 1] = view_of(whole.bytes + i + 1, 0);
-		else
-			break;
-	}
-	buf_view(&own->user, part[1]);
-	buf_view(&own->password, part[2]);
-	if (parts != 3)
+	case SASL_MALFORMED:
 		auth_refuse(s, 501, "5.5.2", "PLAIN is a user and a password with NUL before each");
-	else if (part[0].length > 0 && !view_equal(part[0], part[1]))
+		return;
+	case SASL_FOR_ANOTHER:
 		auth_refuse(s, 535, "5.7.8", "Nobody may act for another user");
-	else
-		auth_raise(s);
-	smtp_wipe(&whole);
+		return;
+	case SASL_WRONG:
+		auth_refuse(s, 535, "5.7.8", "The user or the password is wrong");
+		return;
+	case SASL_CLAIM:
+		own->state = SMTP_STATE_READY;
+		smtp_raise(s, (struct smtp_event){.kind = SMTP_EVENT_AUTH,
+				  .user = buf_string(&own->user),
+				  .password = buf_string(&own->password)});
+	}
+}
+
+static void plain_response(struct smtp_server *s, struct view v)
+{
+	auth_claimed(s, sasl_plain(v, &s->own->user, &s->own->password));
 }
 
 static void login_user(struct smtp_server *s, struct view v)
 {
-	if (!decode(v, &s->own->user))
-		auth_refuse(s, 501, "5.5.2", "This is not base64");
+	if (!sasl_decode(v, &s->own->user))
+		auth_claimed(s, SASL_NOT_BASE64);
 	else
 		auth_ask(s, EXCHANGE_LOGIN_PASSWORD, "UGFzc3dvcmQ6");
 }
 
 static void login_password(struct smtp_server *s, struct view v)
 {
-	if (!decode(v, &s->own->password))
-		auth_refuse(s, 501, "5.5.2", "This is not base64");
+	if (!sasl_decode(v, &s->own->password))
+		auth_claimed(s, SASL_NOT_BASE64);
 	else
-		auth_raise(s);
+		auth_claimed(s, sasl_judge(&s->own->user, &s->own->password));
 }
 
 static void auth_start(struct smtp_server *s, struct view mechanism, struct view initial)
@@ -144,8 +103,8 @@ static void auth_start(struct smtp_server *s, struct view mechanism, struct view
 
 void smtp_do_auth(struct smtp_server *s, struct view arguments)
 {
-	struct view mechanism = smtp_word(&arguments);
-	struct view initial = smtp_word(&arguments);
+	struct view mechanism = line_word(&arguments);
+	struct view initial = line_word(&arguments);
 
 	if (!s->options->auth)
 		smtp_bad(s, 502, "5.5.1", "AUTH is not offered here");

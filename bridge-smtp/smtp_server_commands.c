@@ -369,8 +369,8 @@ void smtp_command(struct smtp_server *s, struct view line)
 	    [SMTP_STATE_RECIPIENT] = 3,
 	    [SMTP_STATE_BDAT] = 4,
 	};
-	struct view arguments = smtp_trimmed(line);
-	struct view verb = smtp_word(&arguments);
+	struct view arguments = line_trimmed(line);
+	struct view verb = line_word(&arguments);
 
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if ((commands[i].services & service_of(s)) && view_same(verb, view_text(commands[i].verb))) {

@@ -174,7 +174,7 @@ static void text_end(struct smtp_server *s)
 bool smtp_text_step(struct smtp_server *s)
 {
 	struct smtp_server_own *own = s->own;
-	struct view in = smtp_input(own);
+	struct view in = input_view(&own->input);
 	size_t before = in.length;
 
 	if (own->text_over) {
@@ -185,7 +185,7 @@ bool smtp_text_step(struct smtp_server *s)
 		return false;
 	buf_clear(&own->text);
 	own->text_over = dot_reader_feed(&own->dots, &in, &own->text);
-	smtp_input_take(own, before - in.length);
+	input_take(&own->input, before - in.length);
 	if (!own->refused)
 		text_judge(s);
 	return true;
@@ -285,7 +285,7 @@ static void chunk_end(struct smtp_server *s)
 bool smtp_chunk_step(struct smtp_server *s)
 {
 	struct smtp_server_own *own = s->own;
-	struct view in = smtp_input(own);
+	struct view in = input_view(&own->input);
 	size_t clean;
 
 	if (own->chunk_left == 0) {
@@ -296,7 +296,7 @@ bool smtp_chunk_step(struct smtp_server *s)
 		return false;
 	if (in.length > own->chunk_left)
 		in.length = (size_t)own->chunk_left;
-	smtp_input_take(own, in.length);
+	input_take(&own->input, in.length);
 	own->chunk_left -= in.length;
 	if (own->refused)
 		return true;

@@ -9,14 +9,14 @@
 
 #include "bridge-smtp/smtp_server.h"
 #include "bridge-smtp/smtp_words.h"
+#include "lib/input.h"
 
 enum smtp_exchange { EXCHANGE_PLAIN, EXCHANGE_LOGIN_USER, EXCHANGE_LOGIN_PASSWORD };
 
 struct smtp_server_own {
 	enum smtp_server_state state;
 
-	struct buf input;
-	size_t input_at; /* what stands before it is done with */
+	struct input input;
 	struct line_reader line;
 	bool injected; /* bytes came behind STARTTLS before TLS */
 
@@ -80,9 +80,6 @@ void smtp_transaction_end(struct smtp_server_own *own);
 void smtp_close(struct smtp_server *s, const char *reason);
 bool smtp_is_lmtp(const struct smtp_server *s);
 
-struct view smtp_input(const struct smtp_server_own *own);
-void smtp_input_take(struct smtp_server_own *own, size_t length);
-
 /* ---- smtp_server_commands.c ------------------------------------------------------------------------------ */
 
 /* Carries out a command line. */
@@ -110,6 +107,5 @@ smtp_handler smtp_do_auth;
 /* A line of the exchange. */
 void smtp_auth_line(struct smtp_server *s, enum line_fault fault, struct view line);
 void smtp_auth_verdict(struct smtp_server *s, int code);
-void smtp_wipe(struct buf *b);
 
 #endif

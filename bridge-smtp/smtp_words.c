@@ -22,32 +22,10 @@ bool smtp_complain(struct smtp_complaint *c, int code, const char *status, const
 
 /* ---- words ----------------------------------------------------------------------------------------------- */
 
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static struct view without_spaces(struct view v)
 {
 	while (v.length > 0 && v.bytes[0] == ' ')
 		v = view_from(v, 1);
-	return v;
-}
-
-struct view smtp_word(struct view *rest)
-{
-	struct view word = view_of(rest->bytes, 0);
-
-	while (word.length < rest->length && word.bytes[word.length] != ' ')
-		word.length++;
-	*rest = without_spaces(view_from(*rest, word.length));
-	return word;
-}
-
-struct view smtp_trimmed(struct view v)
-{
-	while (v.length > 0 && is_blank(v.bytes[v.length - 1]))
-		v.length--;
 	return v;
 }
 
@@ -73,7 +51,7 @@ bool smtp_path(struct view *rest, struct view *path)
 
 bool smtp_parameter(struct view *rest, struct smtp_parameter *p)
 {
-	struct view word = smtp_word(rest);
+	struct view word = line_word(rest);
 	size_t at = 0;
 
 	while (at < word.length && word.bytes[at] != '=') {
@@ -374,7 +352,7 @@ struct view smtp_address_text(const struct address *a)
 
 bool smtp_chunk_parse(struct smtp_chunk *chunk, struct view arguments)
 {
-	struct view size = smtp_word(&arguments);
+	struct view size = line_word(&arguments);
 
 	chunk->last = view_same(arguments, view_text("LAST"));
 	return number_parse(size, UINT64_MAX, &chunk->size) && (chunk->last || arguments.length == 0);

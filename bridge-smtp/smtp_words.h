@@ -14,6 +14,7 @@
 #ifndef BRIDGE_SMTP_SMTP_WORDS_H
 #define BRIDGE_SMTP_SMTP_WORDS_H
 
+#include "lib/lines.h"
 #include "queue/address.h"
 #include "queue/envelope.h"
 
@@ -27,11 +28,6 @@ struct smtp_complaint {
 /* Sets the complaint; always false, so that a parser can end with it. */
 bool smtp_complain(struct smtp_complaint *c, int code, const char *status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-
-/* Takes the next word, which a space ends, off the front of REST with the spaces behind it. Empty at the end. */
-struct view smtp_word(struct view *rest);
-/* V without the blanks at its end. */
-struct view smtp_trimmed(struct view v);
 
 /*
  * Takes a path, "<...>", off the front of REST: it ends at the first '>' outside quotes, and a space or nothing

@@ -5,12 +5,11 @@
 #include "bridge-smtp/courier.h"
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/secret.h"
 #include "lib/text.h"
 
 /* Seconds for which the addresses of a destination are taken as they were found. */
 #define TARGET_FRESH 300
-/* A password in a file, with its line end. */
-#define PASSWORD_FILE 1100
 
 /* ---- what is known beforehand ---------------------------------------------------------------------------- */
 
@@ -30,11 +29,6 @@ static void name_split(struct target *t, char host[static 256])
 	host[(size_t)(colon - t->name) < 255 ? (size_t)(colon - t->name) : 255] = '\0';
 }
 
-static bool this_machine(const char *host)
-{
-	return text_same(host, "localhost") || text_starts(host, "127.") || strcmp(host, "[::1]") == 0;
-}
-
 /*
  * The place where policies are decided. What a domain publishes of itself (MTA-STS, RFC 8461; DANE, RFC 7672) would be asked here
  * and could only make the policy stricter.
@@ -49,37 +43,8 @@ static enum tls_policy policy_of(const struct target *t, const char *host)
 		return POLICY_OFFERED;
 	if (t->port == 465)
 		return POLICY_IMPLICIT;
-	return this_machine(host) && (t->section == NULL || t->section->user == NULL) ? POLICY_OFFERED
-										      : POLICY_VERIFIED;
-}
-
-/* The password of a smarthost lies in a file that nobody else can read. */
-static enum outcome password_read(struct target *t, struct error *err)
-{
-	const char *path = t->section->password;
-	const char *slash = strrchr(path, '/');
-	char *parent = mem_copy(path, slash == path ? 1 : (size_t)(slash - path));
-	struct buf text;
-	struct dir d;
-	struct stat st;
-	enum outcome outcome = dir_open(&d, NULL, parent, err);
-
-	buf_init(&text, PASSWORD_FILE);
-	if (outcome == OUTCOME_DONE && fstatat(d.fd, slash + 1, &st, 0) == 0 && (st.st_mode & 0077) != 0)
-		outcome =
-		    error_set(err, EX_CONFIG, "the password in %s can be read by others: chmod 600 %s", path, path);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_read(&d, slash + 1, &text, err);
-	if (outcome == OUTCOME_DONE) {
-		text.length = strcspn(buf_string(&text), "\r\n");
-		t->password = mem_copy(text.bytes, text.length);
-	}
-	if (text.bytes != NULL)
-		sodium_memzero(text.bytes, text.capacity);
-	buf_release(&text);
-	dir_close(&d);
-	free(parent);
-	return outcome;
+	return config_this_machine(host) && (t->section == NULL || t->section->user == NULL) ? POLICY_OFFERED
+											     : POLICY_VERIFIED;
 }
 
 struct target *target_find(struct courier *c, const char *name, bool lmtp)
@@ -106,10 +71,8 @@ struct target *target_find(struct courier *c, const char *name, bool lmtp)
 
 void target_free(struct target *t)
 {
-	if (t->password != NULL)
-		sodium_memzero(t->password, strlen(t->password));
 	tls_drop(t->tls);
-	free(t->password);
+	secret_free(t->password);
 	free(t->name);
 	free(t);
 }
@@ -242,7 +205,7 @@ static void ask(struct target *t)
 	t->candidate_count = t->candidate_first = t->host_count = t->host_asked = 0;
 	t->trouble = (struct smtp_verdict){.outcome = OUTCOME_DONE};
 	if (t->section != NULL && t->section->password != NULL && t->password == NULL &&
-	    password_read(t, &err) != OUTCOME_DONE) {
+	    secret_read(t->section->password, &t->password, &err) != OUTCOME_DONE) {
 		verdict_later(&t->trouble, "4.3.5", "%s", err.text);
 		ready(t);
 	} else if (t->lmtp) {

@@ -1,5 +1,6 @@
 #include "lib/buf.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 
 #include "lib/alloc.h"
@@ -13,6 +14,13 @@ void buf_release(struct buf *b)
 {
 	free(b->bytes);
 	buf_init(b, b->maximum);
+}
+
+void buf_wipe(struct buf *b)
+{
+	if (b->bytes != NULL)
+		sodium_memzero(b->bytes, b->capacity);
+	buf_release(b);
 }
 
 void buf_clear(struct buf *b)

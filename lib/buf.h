@@ -36,6 +36,8 @@ struct buf {
 void buf_init(struct buf *b, size_t maximum);
 /* Frees the memory; the buffer is then as after buf_init. Safe on a zeroed struct. */
 void buf_release(struct buf *b);
+/* The same for what was secret: the memory is wiped first. */
+void buf_wipe(struct buf *b);
 /* Empties the buffer, keeps the memory, clears `failed`. */
 void buf_clear(struct buf *b);
 

@@ -159,10 +159,10 @@ enum outcome dir_wipe(const struct dir *parent, const char *name, struct error *
 	return outcome == OUTCOME_DONE ? dir_remove(parent, name, err) : outcome;
 }
 
-static DIR *dir_stream(const struct dir *d)
+static DIR *dir_stream(const struct dir *d, const char *name)
 {
-	/* A descriptor of its own: reading must not share its position with other readers of D. */
-	int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* A descriptor of its own, also for ".": reading must not share its position with other readers of D. */
+	int fd = openat(d->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 
 	if (stream == NULL && fd >= 0)
@@ -175,18 +175,10 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Sorts, and forgets all but the first LIMIT. */
-static void names_cut(struct names *names, size_t limit)
-{
-	names_sort(names);
-	while (names->count > limit)
-		free(names->items[--names->count]);
-}
-
 enum outcome dir_names_after(
     const struct dir *d, const char *after, size_t limit, struct names *names, struct error *err)
 {
-	DIR *stream = dir_stream(d);
+	DIR *stream = dir_stream(d, ".");
 	struct dirent *item;
 
 	*names = (struct names){0};
@@ -231,9 +223,40 @@ enum outcome dir_look(const struct dir *d, const char *name, bool *found, struct
 	return OUTCOME_LATER;
 }
 
+/* Some file systems do not say what a name stands for. */
+static bool is_file(const struct dir *d, const char *parent, const struct dirent *item)
+{
+	char *path;
+	bool found;
+
+	if (item->d_type != DT_UNKNOWN)
+		return item->d_type == DT_REG;
+	path = mem_format("%s/%s", parent, item->d_name);
+	found = file_exists(d, path, NULL);
+	free(path);
+	return found;
+}
+
+enum outcome dir_files(const struct dir *d, const char *name, dir_visit *visit, void *context, struct error *err)
+{
+	DIR *stream = dir_stream(d, name);
+	const struct dirent *item;
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (stream == NULL)
+		return error_errno(err, errno, "cannot read the directory %s/%s", d->path, name);
+	while (errno = 0, (item = readdir(stream)) != NULL)
+		if (is_file(d, name, item))
+			visit(context, item->d_name, strlen(item->d_name));
+	if (errno != 0)
+		outcome = error_errno(err, errno, "cannot read the directory %s/%s", d->path, name);
+	closedir(stream);
+	return outcome;
+}
+
 bool dir_empty(const struct dir *d)
 {
-	DIR *stream = dir_stream(d);
+	DIR *stream = dir_stream(d, ".");
 	struct dirent *item;
 	bool empty = true;
 
@@ -243,37 +266,6 @@ bool dir_empty(const struct dir *d)
 		empty = is_dots(item->d_name);
 	closedir(stream);
 	return empty;
-}
-
-void names_add(struct names *names, const char *name)
-{
-	names->items = mem_grow(names->items, names->count, &names->capacity, sizeof names->items[0]);
-	names->items[names->count++] = mem_string(name);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-void names_sort(struct names *names)
-{
-	if (names->count > 1)
-		qsort(names->items, names->count, sizeof names->items[0], compare_names);
-}
-
-bool names_contain(const struct names *sorted, const char *name)
-{
-	return sorted->count > 0 &&
-	       bsearch(&name, sorted->items, sorted->count, sizeof sorted->items[0], compare_names) != NULL;
-}
-
-void names_release(struct names *names)
-{
-	for (size_t i = 0; i < names->count; i++)
-		free(names->items[i]);
-	free(names->items);
-	*names = (struct names){0};
 }
 
 enum outcome dir_space(const struct dir *d, uint64_t *bytes, uint64_t *inodes, struct error *err)
@@ -290,12 +282,10 @@ enum outcome dir_space(const struct dir *d, uint64_t *bytes, uint64_t *inodes, s
 
 /* ---- files ----------------------------------------------------------------------------------------------- */
 
-static enum outcome file_open_as(
-    const struct dir *d, const char *name, int flags, const char *verb, int *fd, struct error *err)
+static enum outcome file_open_stat(
+    const struct dir *d, const char *name, int flags, const char *verb, int *fd, struct stat *st, struct error *err)
 {
 	bool changes = (flags & O_CREAT) != 0;
-
-	struct stat st;
 
 	*fd = -1;
 	/* Not blocking, since on a stick there may be anything: a FIFO would wait for ever. */
@@ -303,11 +293,19 @@ static enum outcome file_open_as(
 		*fd = openat(d->fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (*fd < 0)
 		return error_errno(err, errno, "cannot %s %s/%s", verb, d->path, name);
-	if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(*fd, st) != 0 || !S_ISREG(st->st_mode)) {
 		file_close(fd);
 		return error_set(err, EX_DATAERR, "cannot %s %s/%s: it is no regular file", verb, d->path, name);
 	}
 	return OUTCOME_DONE;
+}
+
+static enum outcome file_open_as(
+    const struct dir *d, const char *name, int flags, const char *verb, int *fd, struct error *err)
+{
+	struct stat st;
+
+	return file_open_stat(d, name, flags, verb, fd, &st, err);
 }
 
 enum outcome file_create(const struct dir *d, const char *name, int *fd, struct error *err)
@@ -369,6 +367,15 @@ bool file_claim(const struct dir *d, const char *name, int *fd)
 enum outcome file_open(const struct dir *d, const char *name, int *fd, struct error *err)
 {
 	return file_open_as(d, name, O_RDONLY, "open", fd, err);
+}
+
+enum outcome file_open_sized(const struct dir *d, const char *name, int *fd, uint64_t *size, struct error *err)
+{
+	struct stat st;
+	enum outcome outcome = file_open_stat(d, name, O_RDONLY, "open", fd, &st, err);
+
+	*size = outcome == OUTCOME_DONE ? (uint64_t)st.st_size : 0;
+	return outcome;
 }
 
 enum outcome file_open_null(int *fd, struct error *err)
@@ -520,10 +527,9 @@ static ssize_t read_some(int fd, void *bytes, size_t size)
 	return count;
 }
 
-enum outcome file_read(const struct dir *d, const char *name, struct buf *out, struct error *err)
+enum outcome file_read_open(const struct dir *d, const char *name, struct buf *out, int *fd, struct error *err)
 {
-	int fd;
-	enum outcome outcome = file_open(d, name, &fd, err);
+	enum outcome outcome = file_open(d, name, fd, err);
 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
@@ -532,7 +538,7 @@ enum outcome file_read(const struct dir *d, const char *name, struct buf *out, s
 		size_t step = out->maximum - out->length < 8192 ? out->maximum - out->length : 8192;
 		uint8_t *place = buf_extend(out, step);
 		uint8_t probe;
-		ssize_t count = read_some(fd, step > 0 ? place : &probe, step > 0 ? step : 1);
+		ssize_t count = read_some(*fd, step > 0 ? place : &probe, step > 0 ? step : 1);
 
 		if (count < 0)
 			outcome = error_errno(err, errno, "cannot read %s/%s", d->path, name);
@@ -547,15 +553,43 @@ enum outcome file_read(const struct dir *d, const char *name, struct buf *out, s
 		if (outcome != OUTCOME_DONE || count < (ssize_t)step || step == 0)
 			break;
 	}
+	if (outcome != OUTCOME_DONE)
+		file_close(fd);
+	return outcome;
+}
+
+enum outcome file_read(const struct dir *d, const char *name, struct buf *out, struct error *err)
+{
+	int fd;
+	enum outcome outcome = file_read_open(d, name, out, &fd, err);
+
 	file_close(&fd);
 	return outcome;
+}
+
+bool file_stat(const struct dir *d, const char *name, struct stat *st)
+{
+	return fstatat(d->fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+bool file_is(const struct dir *d, const char *name, int fd)
+{
+	struct stat x;
+	struct stat y;
+
+	return fstatat(d->fd, name, &x, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &y) == 0 && same_file(&x, &y);
 }
 
 bool file_exists(const struct dir *d, const char *name, uint64_t *size)
 {
 	struct stat st;
 
-	if (fstatat(d->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+	if (!file_stat(d, name, &st))
 		return false;
 	if (size != NULL)
 		*size = (uint64_t)st.st_size;
@@ -576,7 +610,7 @@ bool file_same(const struct dir *a, const char *name, const struct dir *b, const
 	struct stat y;
 
 	return fstatat(a->fd, name, &x, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       fstatat(b->fd, other, &y, AT_SYMLINK_NOFOLLOW) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+	       fstatat(b->fd, other, &y, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&x, &y);
 }
 
 enum outcome file_link(
@@ -592,11 +626,19 @@ enum outcome file_link(
 	return error_errno(err, errnum, "cannot link %s/%s to %s/%s", from->path, name, to->path, new_name);
 }
 
-enum outcome file_remove(const struct dir *d, const char *name, struct error *err)
+enum outcome file_remove_found(const struct dir *d, const char *name, bool *found, struct error *err)
 {
-	if (fault_strikes() || (unlinkat(d->fd, name, 0) != 0 && errno != ENOENT))
+	*found = !fault_strikes() && unlinkat(d->fd, name, 0) == 0;
+	if (!*found && errno != ENOENT)
 		return error_errno(err, errno, "cannot remove %s/%s", d->path, name);
 	return OUTCOME_DONE;
+}
+
+enum outcome file_remove(const struct dir *d, const char *name, struct error *err)
+{
+	bool found;
+
+	return file_remove_found(d, name, &found, err);
 }
 
 static enum outcome file_put(

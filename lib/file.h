@@ -24,6 +24,7 @@
 
 #include "lib/buf.h"
 #include "lib/error.h"
+#include "lib/names.h"
 
 /* An open directory and the path it had, for sentences. */
 struct dir {
@@ -46,13 +47,7 @@ enum outcome dir_remove(const struct dir *parent, const char *name, struct error
 /* Removes the directory NAME and the files in it; a missing one is no error. */
 enum outcome dir_wipe(const struct dir *parent, const char *name, struct error *err);
 
-/* Names in a directory, without "." and ".."; free with names_release. */
-struct names {
-	char **items;
-	size_t count;
-	size_t capacity;
-};
-/* All names, sorted bytewise. */
+/* All names in a directory, without "." and "..", sorted bytewise; free with names_release. */
 enum outcome dir_names(const struct dir *d, struct names *names, struct error *err);
 /*
  * The first LIMIT (at least 1) of those names behind AFTER in that order; "" is before all. Memory for twice as many is
@@ -60,12 +55,14 @@ enum outcome dir_names(const struct dir *d, struct names *names, struct error *e
  */
 enum outcome dir_names_after(
     const struct dir *d, const char *after, size_t limit, struct names *names, struct error *err);
-void names_add(struct names *names, const char *name);
-void names_sort(struct names *names);
-bool names_contain(const struct names *sorted, const char *name);
-void names_release(struct names *names);
 /* Is there a directory of that name, or a link to one? A failure to look is no answer: EX_TEMPFAIL. */
 enum outcome dir_look(const struct dir *d, const char *name, bool *found, struct error *err);
+/*
+ * Calls VISIT with the name of each regular file in the directory NAME below D, in no order; LENGTH is that of the name.
+ * Takes no memory for the names, nor a call of the system for each where the file system tells what is a file.
+ */
+typedef void dir_visit(void *context, const char *name, size_t length);
+enum outcome dir_files(const struct dir *d, const char *name, dir_visit *visit, void *context, struct error *err);
 /* Does the directory hold any name at all? Reads no further than the first. */
 bool dir_empty(const struct dir *d);
 
@@ -85,6 +82,8 @@ enum outcome file_create_within(const struct dir *d, const char *name, struct vi
 bool file_claim(const struct dir *d, const char *name, int *fd);
 /* Opens NAME for reading. A missing file is EX_NOINPUT. */
 enum outcome file_open(const struct dir *d, const char *name, int *fd, struct error *err);
+/* The same, telling how large it is. */
+enum outcome file_open_sized(const struct dir *d, const char *name, int *fd, uint64_t *size, struct error *err);
 /* Opens NAME for appending, making it when missing (mode 0600). */
 enum outcome file_append(const struct dir *d, const char *name, int *fd, struct error *err);
 /* Opens /dev/null for reading and writing. */
@@ -108,8 +107,14 @@ void file_forget_cache(int fd);
 void file_close(int *fd);
 /* Appends the whole of NAME to OUT; above OUT's maximum is EX_DATAERR, missing is EX_NOINPUT. */
 enum outcome file_read(const struct dir *d, const char *name, struct buf *out, struct error *err);
+/* The same, and leaves it open: *FD is the caller's, -1 on failure. As long as it is open, file_is tells it from others. */
+enum outcome file_read_open(const struct dir *d, const char *name, struct buf *out, int *fd, struct error *err);
+/* Is NAME a name of the file that FD has open? */
+bool file_is(const struct dir *d, const char *name, int fd);
 /* Is there a regular file of that name? SIZE may be null. */
 bool file_exists(const struct dir *d, const char *name, uint64_t *size);
+/* The same, with all that the system knows of it. */
+bool file_stat(const struct dir *d, const char *name, struct stat *st);
 
 /* Moves NAME, replacing what has the new name. */
 enum outcome file_rename(
@@ -121,6 +126,8 @@ enum outcome file_link(
 bool file_same(const struct dir *a, const char *name, const struct dir *b, const char *other);
 /* Removes NAME; a missing one is no error. */
 enum outcome file_remove(const struct dir *d, const char *name, struct error *err);
+/* The same, telling whether it was there. */
+enum outcome file_remove_found(const struct dir *d, const char *name, bool *found, struct error *err);
 
 /*
  * Replaces NAME in D by BYTES so that after a crash there is the old or the new content, whole: written and synced

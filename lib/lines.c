@@ -93,6 +93,25 @@ size_t line_plain(struct view v)
 	return at;
 }
 
+struct view line_word(struct view *rest)
+{
+	struct view word = view_of(rest->bytes, 0);
+
+	while (word.length < rest->length && word.bytes[word.length] != ' ')
+		word.length++;
+	*rest = view_from(*rest, word.length);
+	while (rest->length > 0 && rest->bytes[0] == ' ')
+		*rest = view_from(*rest, 1);
+	return word;
+}
+
+struct view line_trimmed(struct view v)
+{
+	while (v.length > 0 && (v.bytes[v.length - 1] == ' ' || v.bytes[v.length - 1] == '\t'))
+		v.length--;
+	return v;
+}
+
 bool line_reader_feed(struct line_reader *r, struct view *in)
 {
 	size_t at = 0;

@@ -43,6 +43,11 @@ bool line_reader_feed(struct line_reader *r, struct view *in);
 /* Begins the next line. */
 void line_reader_next(struct line_reader *r);
 
+/* Takes the next word of a command, which a space ends, off the front of REST with the spaces behind it. Empty at the end. */
+struct view line_word(struct view *rest);
+/* V without the blanks at its end. */
+struct view line_trimmed(struct view v);
+
 /* How many octets of V stand before its first CR or LF. */
 size_t line_plain(struct view v);
 

@@ -36,6 +36,11 @@ enum outcome lock_try(struct lock *lock, const struct dir *d, const char *name, 
 	return take(lock, d, name, &held, err);
 }
 
+enum outcome lock_try_held(struct lock *lock, const struct dir *d, const char *name, bool *held, struct error *err)
+{
+	return take(lock, d, name, held, err);
+}
+
 enum outcome lock_wait(
     struct lock *lock, const struct dir *d, const char *name, int64_t milliseconds, struct error *err)
 {

@@ -19,6 +19,8 @@ enum outcome lock_wait(
     struct lock *lock, const struct dir *d, const char *name, int64_t milliseconds, struct error *err);
 /* Takes the lock at once or not at all: EX_TEMPFAIL when somebody holds it. */
 enum outcome lock_try(struct lock *lock, const struct dir *d, const char *name, struct error *err);
+/* The same, telling by *HELD whether that is the reason for an error. */
+enum outcome lock_try_held(struct lock *lock, const struct dir *d, const char *name, bool *held, struct error *err);
 void lock_release(struct lock *lock);
 
 #endif

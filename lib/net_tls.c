@@ -393,3 +393,32 @@ enum outcome tls_make_self_signed(
 	EVP_PKEY_free(pair);
 	return outcome;
 }
+
+/* ---- as configured --------------------------------------------------------------------------------------- */
+
+#define OWN_CERTIFICATE "tls-certificate.pem"
+#define OWN_KEY		"tls-key.pem"
+
+static enum outcome server_of_ours(struct tls **tls, const struct tls_source *source, struct error *err)
+{
+	char *certificate = mem_format("%s/" OWN_CERTIFICATE, source->keys);
+	char *key = mem_format("%s/" OWN_KEY, source->keys);
+	struct dir keys = DIR_CLOSED;
+	enum outcome outcome = dir_open(&keys, NULL, source->keys, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = tls_make_self_signed(&keys, OWN_CERTIFICATE, OWN_KEY, source->name, err);
+	dir_close(&keys);
+	if (outcome == OUTCOME_DONE)
+		outcome = tls_server(tls, certificate, source->key != NULL ? source->key : key, err);
+	free(certificate);
+	free(key);
+	return outcome;
+}
+
+enum outcome tls_server_from(struct tls **tls, const struct tls_source *source, struct error *err)
+{
+	if (source->certificate == NULL)
+		return server_of_ours(tls, source, err);
+	return tls_server(tls, source->certificate, source->key != NULL ? source->key : source->certificate, err);
+}

@@ -24,6 +24,17 @@ enum outcome tls_client(struct tls **tls, enum tls_check check, const char *auth
  */
 enum outcome tls_make_self_signed(
     const struct dir *d, const char *certificate, const char *key, const char *name, struct error *err);
+/*
+ * For a server as it is configured: the chain in CERTIFICATE with KEY (null: in the same file); without a CERTIFICATE, one
+ * of our own making for NAME in directory KEYS, which stays the same from start to start.
+ */
+struct tls_source {
+	const char *certificate;
+	const char *key;
+	const char *keys;
+	const char *name;
+};
+enum outcome tls_server_from(struct tls **tls, const struct tls_source *source, struct error *err);
 void tls_hold(struct tls *tls);
 void tls_drop(struct tls *tls); /* null-safe */
 

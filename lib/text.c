@@ -136,6 +136,27 @@ void text_visible(struct view v, size_t maximum, struct buf *out)
 	}
 }
 
+/* What needs no spelling goes at once: most of what is written is plain. */
+void text_visible_ascii(struct view v, size_t maximum, struct buf *out)
+{
+	while (v.length > 0 && maximum > 0) {
+		size_t run = 0;
+
+		while (run < v.length && run < maximum && v.bytes[run] >= ' ' && v.bytes[run] <= '~')
+			run++;
+		buf_append(out, v.bytes, run);
+		maximum -= run;
+		v = view_from(v, run);
+		if (v.length == 0 || maximum < 4)
+			return;
+		if (v.bytes[0] < ' ' || v.bytes[0] > '~') {
+			buf_format(out, "\\x%02X", v.bytes[0]);
+			maximum -= 4;
+			v = view_from(v, 1);
+		}
+	}
+}
+
 bool text_has_control(struct view v)
 {
 	for (size_t i = 0; i < v.length; i++) {

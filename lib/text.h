@@ -37,6 +37,9 @@ bool text_has_control(struct view v);
  */
 void text_visible(struct view v, size_t maximum, struct buf *out);
 
+/* The same for who reads ASCII only: octets above 127 are spelt too. */
+void text_visible_ascii(struct view v, size_t maximum, struct buf *out);
+
 /* A host name: 1 to LIMIT_HOST_NAME of a-z 0-9 and '-', beginning with a letter, not ending with '-'. */
 bool host_name_valid(const char *name);
 

@@ -56,9 +56,11 @@ static enum outcome unix_write(struct sink *self, const void *bytes, size_t size
 			s->held_cr = from[i] == '\r';
 			if (!s->held_cr)
 				slice[used++] = from[i];
+			s->lines += from[i] == '\n';
 		}
 		outcome = sink_write(s->below, slice, used, err);
 		s->written += used;
+		s->unfinished = from[step - 1] != '\n';
 		from += step;
 		size -= step;
 	}

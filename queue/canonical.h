@@ -28,6 +28,8 @@ struct unix_sink {
 	struct sink *below;
 	bool held_cr;
 	uint64_t written; /* octets of the LF form so far */
+	uint64_t lines;	  /* LFs among them */
+	bool unfinished;  /* the last octet was no LF */
 };
 void unix_sink_init(struct unix_sink *s, struct sink *below);
 /* Writes a CR held back at the very end. Call once after the last write. */

@@ -179,6 +179,31 @@ enum outcome config_load(
 	return outcome;
 }
 
+struct telling {
+	config_complain *complain;
+	void *context;
+	bool told;
+};
+
+static void tell(void *context, const char *sentence)
+{
+	struct telling *t = context;
+
+	t->told = true;
+	t->complain(t->context, sentence);
+}
+
+enum outcome config_tell(
+    struct config *c, const char *path, config_complain *complain, void *context, struct error *err)
+{
+	struct telling telling = {.complain = complain, .context = context};
+	enum outcome outcome = config_load(c, path, tell, &telling, err);
+
+	if (outcome != OUTCOME_DONE && telling.told)
+		err->text[0] = '\0';
+	return outcome;
+}
+
 /* ---- releasing ------------------------------------------------------------------------------------ */
 
 static void neighbour_release(struct config_neighbour *n)

@@ -115,7 +115,7 @@ struct config_destination {
 /* A box at a provider that packetboat-fetch empties: section "fetch". */
 struct config_fetch {
 	char *name;
-	char *server; /* "HOST" or "HOST:PORT" */
+	char *server; /* "HOST:PORT" */
 	enum tls_policy
 	    tls;	   /* default: implicit at port 995, else verified; at an address of this machine: offered */
 	char *authorities; /* PEM file of certificate authorities; null: the system's */
@@ -187,6 +187,9 @@ const char *config_path(const char *given);
 typedef void config_complain(void *context, const char *sentence);
 enum outcome config_load(
     struct config *c, const char *path, config_complain *complain, void *context, struct error *err);
+/* The same for a program that has somebody to tell: when mistakes were said to COMPLAIN, ERR holds no text. */
+enum outcome config_tell(
+    struct config *c, const char *path, config_complain *complain, void *context, struct error *err);
 void config_release(struct config *c);
 const struct config_neighbour *config_neighbour(const struct config *c, const char *name);
 /*
@@ -197,6 +200,8 @@ const struct config_neighbour *config_neighbour(const struct config *c, const ch
 bool config_route_public(const struct config_route *r);
 /* The section for what is delivered to NAME: a domain, or "host:port" or a path that must match whole. Null: none. */
 const struct config_destination *config_destination(const struct config *c, const char *name);
+/* Does HOST, a name or an address with or without brackets, mean this machine itself: localhost, or an address of loopback? */
+bool config_this_machine(const char *host);
 /* The name by which the SMTP programs know this host: NAME if given, else the first domain, else the host's name. */
 const char *config_mail_name(const struct config *c, const char *name);
 /* "SERVICE:ADDRESS" of smtpd's listen option: smtp, submission, submissions, lmtp; without a service it is smtp. */

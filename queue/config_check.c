@@ -114,7 +114,7 @@ static void check_top(const struct config *c, struct config_source *s)
 
 static void check_neighbour(const struct config *c, struct config_source *s, const struct config_section *section)
 {
-	static const char *const reserved[] = {"age", "incarnation", "seen", "sequence"};
+	static const char *const reserved[] = {"age", "fetch", "incarnation", "seen", "sequence"};
 
 	if (!host_name_valid(section->title))
 		mistake_add(s, section->file, section->line,

@@ -18,6 +18,12 @@ bool config_route_public(const struct config_route *r)
 	return r->via != VIA_SMTP && !whole_world(r->pattern);
 }
 
+bool config_this_machine(const char *host)
+{
+	return text_same(host, "localhost") || text_starts(host, "127.") || strcmp(host, "[::1]") == 0 ||
+	       strcmp(host, "::1") == 0;
+}
+
 const char *config_mail_name(const struct config *c, const char *name)
 {
 	if (name != NULL)

@@ -6,6 +6,7 @@
 #include "queue/address.h"
 #include "queue/hop.h"
 #include "queue/judge.h"
+#include "queue/records.h"
 #include "queue/route.h"
 
 /* Names that share their waits for the disk. */
@@ -39,6 +40,7 @@ struct dispatch {
 	const struct config *config;
 	const struct age *age;
 	struct sync_set sync;
+	struct records records;
 	size_t committed;
 	struct error trouble; /* the last failure that concerned one message only */
 };
@@ -241,36 +243,17 @@ static const struct dir *content_dir(const struct dispatch *d, const struct pare
 	return p->fresh ? &d->queue->new : &d->queue->msg;
 }
 
-static enum outcome make_child(
-    struct dispatch *d, const struct parent *p, const struct child *child, struct error *err)
+static enum outcome make_child(struct dispatch *d, struct parent *p, const struct child *child, struct error *err)
 {
 	char name[ENTRY_NAME];
-	char temporary[40];
-	struct buf text;
-	struct dir hop;
-	int fd = -1;
-	enum outcome outcome = hop_open(d->queue, child->hop, &hop, err);
+	enum outcome outcome = OUTCOME_DONE;
 
 	entry_name(&child->entry, name);
-	buf_init(&text, LIMIT_ENTRY);
-	entry_write(&child->entry, &text);
-	/* Whole from its first moment on; nobody touches it while its parent exists. */
 	/* The content first: if another message stands under that name, nothing of it may be touched. */
-	if (outcome == OUTCOME_DONE && (p->fresh || strcmp(name, p->name) != 0))
+	if (p->fresh || strcmp(name, p->name) != 0)
 		outcome = file_link(content_dir(d, p), p->fresh ? p->claim : p->name, &d->queue->msg, name, err);
-	tmp_name(temporary);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_create(&d->queue->tmp, temporary, &fd, err);
-	if (outcome == OUTCOME_DONE) {
-		outcome = file_write(fd, text.bytes, text.length, name, err);
-		if (outcome == OUTCOME_DONE)
-			outcome = file_rename(&d->queue->tmp, temporary, &hop, name, err);
-		sync_add(&d->sync, fd);
-		sync_add_dir(&d->sync, &hop);
-	}
-	buf_release(&text);
-	dir_close(&hop);
-	return outcome;
+	/* The record is nobody's while its parent exists. */
+	return outcome == OUTCOME_DONE ? records_add(&d->records, child->hop, &child->entry, p, err) : outcome;
 }
 
 /* Takes the record NAME out of HOP when it was made from P. */
@@ -340,7 +323,18 @@ static enum outcome parent_open(struct dispatch *d, struct parent *p, struct err
 	return outcome;
 }
 
-/* Routes one claimed name and makes its records, not yet synced. */
+/* One bad message never blocks another: its claim stays for the next pass. */
+static void keep_back(void *dispatch, void *parent, const struct error *why)
+{
+	struct dispatch *d = dispatch;
+	struct parent *p = parent;
+
+	p->stuck = true;
+	d->trouble = *why;
+	log_event(&d->queue->log, p->name, "trouble", "reason", why->text);
+}
+
+/* Routes one claimed name and makes its records, not all written and none synced. */
 static enum outcome make(struct dispatch *d, struct parent *p, bool again, struct error *err)
 {
 	enum outcome outcome = parent_open(d, p, err);
@@ -415,15 +409,16 @@ static enum outcome dispatch_group(struct dispatch *d, char *const *names, size_
 
 		if (parents[i].stuck || make(d, &parents[i], again[i], &why) == OUTCOME_DONE)
 			continue;
-		/* One bad message never blocks another. */
-		parents[i].stuck = true;
-		d->trouble = why;
 		if (parents[i].damaged) {
+			parents[i].stuck = true;
+			d->trouble = why;
 			outcome = queue_set_aside(d->queue, &d->queue->new, parents[i].claim, why.text, err);
 		} else {
-			log_event(&d->queue->log, parents[i].name, "trouble", "reason", why.text);
+			keep_back(d, &parents[i], &why);
 		}
 	}
+	if (outcome == OUTCOME_DONE)
+		records_finish(&d->records);
 	sync_add_dir(&d->sync, &d->queue->msg);
 	if (outcome == OUTCOME_DONE)
 		outcome = sync_wait(&d->sync, err);
@@ -456,6 +451,7 @@ enum outcome dispatch_new(
 	if (outcome != OUTCOME_DONE)
 		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
 	sync_init(&d.sync, &q->spool);
+	records_init(&d.records, q, &d.sync, keep_back, &d);
 	outcome = dir_names(&q->new, &names, err);
 	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i += DISPATCH_GROUP) {
 		size_t left = names.count - i;
@@ -464,6 +460,7 @@ enum outcome dispatch_new(
 	}
 	if (count != NULL)
 		*count = d.committed;
+	records_release(&d.records);
 	names_release(&names);
 	lock_release(&lock);
 	if (outcome == OUTCOME_DONE && d.trouble.outcome != OUTCOME_DONE) {

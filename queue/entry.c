@@ -377,3 +377,62 @@ enum outcome entry_parse(struct entry *e, struct view text, struct error *err)
 		e->sender = mem_string("");
 	return OUTCOME_DONE;
 }
+
+/* ---- several in one file --------------------------------------------------------------------------------- */
+
+/*
+ * The first record of ID in FILE behind *AT, which is set behind its beginning: from there to its line with the digest. No
+ * other line begins like that one, and what is damaged elsewhere in the file does not matter.
+ */
+static bool section_find(struct view file, size_t *at, struct view id, struct view *section)
+{
+	static const char magic[] = ENTRY_MAGIC "\nid ";
+	const uint8_t *found;
+
+	while ((found = memmem(file.bytes + *at, file.length - *at, magic, strlen(magic))) != NULL) {
+		struct view rest = view_from(file, (size_t)(found - file.bytes) + strlen(magic));
+		const uint8_t *end = memmem(rest.bytes, rest.length, "\nend ", strlen("\nend "));
+		struct view line;
+
+		*at = file.length - rest.length;
+		if (end == NULL || !view_line(&rest, &line) || !view_equal(line, id))
+			continue;
+		rest = view_from(file, (size_t)(end - file.bytes) + 1);
+		view_line(&rest, &line);
+		*section = view_of(found, file.length - rest.length - (size_t)(found - file.bytes));
+		return true;
+	}
+	return false;
+}
+
+/* Is it called NAME, as it is or as a claim? */
+static bool is_called(const struct entry *e, const char *name)
+{
+	char own[ENTRY_NAME];
+	size_t length;
+
+	entry_name(e, own);
+	length = strlen(own);
+	return strncmp(name, own, length) == 0 && (name[length] == '\0' || strcmp(name + length, "~") == 0);
+}
+
+enum outcome entry_parse_named(struct entry *e, struct view file, const char *name, struct error *err)
+{
+	struct view id = view_of(name, strcspn(name, "+"));
+	struct view section;
+	enum outcome outcome;
+	size_t at = 0;
+
+	while (file.length > 0 && section_find(file, &at, id, &section)) {
+		if (entry_parse(e, section, NULL) == OUTCOME_DONE && is_called(e, name))
+			return OUTCOME_DONE;
+		entry_release(e);
+	}
+	/* For the reason. What was left of a file of several must not pass for another of them. */
+	outcome = entry_parse(e, file, err);
+	if (outcome == OUTCOME_DONE) {
+		entry_release(e);
+		outcome = error_set(err, EX_DATAERR, "this is another record's file, and not that of %s", name);
+	}
+	return outcome;
+}

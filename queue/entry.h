@@ -2,7 +2,8 @@
  * The attempt record: some recipients of one message that wait for the same hop, how often they were tried and when
  * they are due again. It is the only mutable thing in the queue, replaced as a whole. Its file is named
  * "ID+K", K being the smallest recipient index in it: records of one message never share a recipient, so
- * they never share a name, whatever directories they move through.
+ * they never share a name, whatever directories they move through. Records made together share a file that has all of
+ * their names (queue/records.h), until they are replaced one by one.
  *
  * Text, one field a line, the last line a digest: `cat` is a fair tool on it. See queue/INTERNALS.md.
  */
@@ -83,5 +84,10 @@ bool entry_name_parse(const char *name, struct id *id, uint32_t *first);
 void entry_write(const struct entry *e, struct buf *out);
 /* Sets E whole from the text of a record; EX_DATAERR with the reason when it is not one. */
 enum outcome entry_parse(struct entry *e, struct view text, struct error *err);
+/*
+ * The same from the text of a file called NAME ("ID+K", or that with "~"), which may hold several records, one behind the
+ * other: the one of that name. What is damaged in the others is nothing to it. EX_DATAERR when it is not there, or damaged.
+ */
+enum outcome entry_parse_named(struct entry *e, struct view file, const char *name, struct error *err);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "lib/alloc.h"
 #include "lib/text.h"
+#include "queue/records.h"
 
 enum outcome hop_open(const struct queue *q, const char *hop, struct dir *d, struct error *err)
 {
@@ -157,20 +158,44 @@ enum outcome hop_defer(
 	return outcome == OUTCOME_DONE ? OUTCOME_DONE : file_rename(from, name, hop, name, err);
 }
 
-enum outcome hop_read(const struct dir *d, const char *name, struct entry *e, struct error *err)
+void hop_reader_close(struct hop_reader *r)
 {
-	struct buf text;
-	enum outcome outcome;
+	file_close(&r->fd);
+	buf_release(&r->text);
+}
+
+/* Reads the file NAME, unless it is the one that was read last. */
+static enum outcome reader_fetch(struct hop_reader *r, const struct dir *d, const char *name, struct error *err)
+{
+	if (r->fd >= 0 && file_is(d, name, r->fd))
+		return OUTCOME_DONE;
+	hop_reader_close(r);
+	buf_init(&r->text, LIMIT_ENTRY);
+	return file_read_open(d, name, &r->text, &r->fd, err);
+}
+
+enum outcome hop_reader_read(
+    struct hop_reader *r, const struct dir *d, const char *name, struct entry *e, struct error *err)
+{
+	enum outcome outcome = reader_fetch(r, d, name, err);
 
 	entry_init(e);
-	buf_init(&text, LIMIT_ENTRY);
-	outcome = file_read(d, name, &text, err);
 	if (outcome == OUTCOME_DONE) {
-		outcome = entry_parse(e, view_buf(&text), err);
+		outcome = entry_parse_named(e, view_buf(&r->text), name, err);
 		if (outcome != OUTCOME_DONE)
 			error_context(err, "%s/%s", d->path, name);
 	}
-	buf_release(&text);
+	if (r->text.length > RECORDS_OCTETS)
+		hop_reader_close(r);
+	return outcome;
+}
+
+enum outcome hop_read(const struct dir *d, const char *name, struct entry *e, struct error *err)
+{
+	struct hop_reader r = HOP_READER_NONE;
+	enum outcome outcome = hop_reader_read(&r, d, name, e, err);
+
+	hop_reader_close(&r);
 	return outcome;
 }
 

@@ -47,8 +47,24 @@ enum outcome hop_defer(
 
 /* Lets go of what queue_find keeps. */
 void queue_forget_places(struct queue *q);
-/* Reads a record; a damaged one is EX_DATAERR. */
+/* Reads the record NAME, which may lie in a file with others; a damaged one is EX_DATAERR. */
 enum outcome hop_read(const struct dir *d, const char *name, struct entry *e, struct error *err);
+/*
+ * The same for one record after the other: a file that several share is read once, as long as they come in a row. It stays
+ * open for that, so that no other can be taken for it.
+ *
+ *	struct hop_reader r = HOP_READER_NONE;
+ *	hop_reader_read(&r, &dir, name, &entry, &err); ...
+ *	hop_reader_close(&r);
+ */
+struct hop_reader {
+	int fd; /* -1: nothing was read, or what was read is large and not kept */
+	struct buf text;
+};
+#define HOP_READER_NONE ((struct hop_reader){.fd = -1})
+enum outcome hop_reader_read(
+    struct hop_reader *r, const struct dir *d, const char *name, struct entry *e, struct error *err);
+void hop_reader_close(struct hop_reader *r);
 /* Moves an unreadable file to corrupt/ with a .why file, and logs it. */
 enum outcome queue_set_aside(
     struct queue *q, const struct dir *d, const char *name, const char *why, struct error *err);

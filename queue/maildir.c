@@ -141,7 +141,6 @@ enum outcome maildir_write(
 {
 	struct unix_sink lf;
 	struct buf header;
-	uint64_t content = 0;
 	enum outcome outcome;
 
 	buf_init(&header, SIZE_MAX);
@@ -150,11 +149,11 @@ enum outcome maildir_write(
 	message_rewind(m);
 	outcome = sink_view(&lf.sink, view_buf(&header), err);
 	if (outcome == OUTCOME_DONE)
-		outcome = stream_copy(&m->content.source, &lf.sink, &content, err);
+		outcome = stream_copy(&m->content.source, &lf.sink, NULL, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = unix_sink_finish(&lf, err);
 	*size = lf.written;
-	*wire_size = header.length + content;
+	*wire_size = lf.written + lf.lines + (lf.unfinished ? 2 : 0);
 	buf_release(&header);
 	return outcome;
 }

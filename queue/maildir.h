@@ -27,7 +27,7 @@ void trace_received(const struct envelope *e, const char *for_address, struct bu
 /*
  * Writes message M for local user USER to OUT in the LF form: Return-Path, Delivered-To, Received, content. ORIGINAL
  * is the recipient's address in the envelope (Delivered-To shows it). *SIZE gets the octets written, *WIRE_SIZE the
- * octets of the same with CRLF, which POP3 announces.
+ * octets of what POP3 makes of them: every LF becomes CRLF, and a last line without one gets it.
  */
 enum outcome maildir_write(struct message *m, const char *original, struct sink *out, uint64_t *size,
     uint64_t *wire_size, struct error *err);

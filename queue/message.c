@@ -207,7 +207,12 @@ static enum outcome content_read(struct source *self, void *bytes, size_t size, 
 	*got = size < c->left ? size : (size_t)c->left;
 	if (*got == 0)
 		return OUTCOME_DONE;
-	outcome = file_read_at(c->fd, bytes, *got, c->offset, c->name, err);
+	if (c->image != NULL) {
+		memcpy(bytes, c->image + c->offset, *got);
+		outcome = OUTCOME_DONE;
+	} else {
+		outcome = file_read_at(c->fd, bytes, *got, c->offset, c->name, err);
+	}
 	c->offset += *got;
 	c->left -= *got;
 	return outcome;
@@ -216,7 +221,7 @@ static enum outcome content_read(struct source *self, void *bytes, size_t size, 
 static enum outcome message_verify(struct message *m, const uint8_t head[MESSAGE_HEAD], uint64_t end,
     const uint8_t digest[MESSAGE_DIGEST], struct error *err)
 {
-	struct message_content all = {{content_read}, m->fd, MESSAGE_HEAD, end - MESSAGE_HEAD, m->name};
+	struct message_content all = {{content_read}, m->fd, MESSAGE_HEAD, end - MESSAGE_HEAD, m->name, NULL};
 	crypto_generichash_state hash;
 	uint8_t chunk[COPY_CHUNK];
 	uint8_t found[MESSAGE_DIGEST];
@@ -276,35 +281,6 @@ static enum outcome message_lengths(const uint8_t head[MESSAGE_HEAD], const uint
 	return OUTCOME_DONE;
 }
 
-static enum outcome message_load(struct message *m, enum message_check check, struct error *err)
-{
-	uint8_t head[MESSAGE_HEAD];
-	uint8_t tail[MESSAGE_END];
-	struct stat st;
-	uint64_t size;
-	uint64_t content;
-	uint32_t length;
-	enum outcome outcome;
-
-	if (fstat(m->fd, &st) != 0 || st.st_size < MESSAGE_HEAD + MESSAGE_END)
-		return error_set(err, EX_DATAERR, "%s is cut short", m->name);
-	size = (uint64_t)st.st_size;
-	outcome = file_read_at(m->fd, head, sizeof head, 0, m->name, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_read_at(m->fd, tail, sizeof tail, size - sizeof tail, m->name, err);
-	if (outcome != OUTCOME_DONE)
-		return outcome;
-	outcome = message_lengths(head, tail, size, m->name, &content, &length, err);
-	if (outcome != OUTCOME_DONE)
-		return outcome;
-	if (check == MESSAGE_VERIFY)
-		outcome = message_verify(m, head, size - MESSAGE_DIGEST, tail + 4, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = message_read_envelope(m, MESSAGE_HEAD + content, length, err);
-	m->envelope.size = content;
-	return outcome;
-}
-
 enum outcome message_image_read(struct view image, const char *name, struct envelope *e, struct error *err)
 {
 	uint8_t found[MESSAGE_DIGEST];
@@ -331,6 +307,47 @@ enum outcome message_image_read(struct view image, const char *name, struct enve
 	return outcome;
 }
 
+static enum outcome message_load_image(struct message *m, size_t size, struct error *err)
+{
+	enum outcome outcome;
+
+	m->image = mem_alloc(size);
+	outcome = file_read_at(m->fd, m->image, size, 0, m->name, err);
+	return outcome == OUTCOME_DONE ? message_image_read(view_of(m->image, size), m->name, &m->envelope, err)
+				       : outcome;
+}
+
+static enum outcome message_load(struct message *m, enum message_check check, struct error *err)
+{
+	uint8_t head[MESSAGE_HEAD];
+	uint8_t tail[MESSAGE_END];
+	struct stat st;
+	uint64_t size;
+	uint64_t content;
+	uint32_t length;
+	enum outcome outcome;
+
+	if (fstat(m->fd, &st) != 0 || st.st_size < MESSAGE_HEAD + MESSAGE_END)
+		return error_set(err, EX_DATAERR, "%s is cut short", m->name);
+	size = (uint64_t)st.st_size;
+	if (check == MESSAGE_VERIFY && size <= MESSAGE_SMALL)
+		return message_load_image(m, (size_t)size, err);
+	outcome = file_read_at(m->fd, head, sizeof head, 0, m->name, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = file_read_at(m->fd, tail, sizeof tail, size - sizeof tail, m->name, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	outcome = message_lengths(head, tail, size, m->name, &content, &length, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	if (check == MESSAGE_VERIFY)
+		outcome = message_verify(m, head, size - MESSAGE_DIGEST, tail + 4, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = message_read_envelope(m, MESSAGE_HEAD + content, length, err);
+	m->envelope.size = content;
+	return outcome;
+}
+
 enum outcome message_open(
     struct message *m, const struct dir *dir, const char *name, enum message_check check, struct error *err)
 {
@@ -352,7 +369,8 @@ enum outcome message_open(
 
 void message_rewind(struct message *m)
 {
-	m->content = (struct message_content){{content_read}, m->fd, MESSAGE_HEAD, m->envelope.size, m->name};
+	m->content =
+	    (struct message_content){{content_read}, m->fd, MESSAGE_HEAD, m->envelope.size, m->name, m->image};
 }
 
 void message_close(struct message *m)
@@ -360,5 +378,7 @@ void message_close(struct message *m)
 	file_close(&m->fd);
 	free(m->name);
 	m->name = NULL;
+	free(m->image);
+	m->image = NULL;
 	envelope_release(&m->envelope);
 }

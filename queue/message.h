@@ -61,6 +61,9 @@ void message_writer_abort(struct message_writer *w);
 /* Octets that a message file has beside content and envelope. */
 #define MESSAGE_FRAME ((size_t)20 + crypto_generichash_BYTES)
 
+/* What is verified stays in memory until the message is closed, unless its file has more octets than this. */
+#define MESSAGE_SMALL ((size_t)16 << 10)
+
 /* Verify reads all of it first and compares the digest: do so before the content goes anywhere for good. */
 enum message_check { MESSAGE_TRUST, MESSAGE_VERIFY };
 
@@ -70,6 +73,7 @@ struct message_content {
 	uint64_t offset;
 	uint64_t left;
 	const char *name;
+	const uint8_t *image; /* the message file, when it is in memory */
 };
 
 struct message {
@@ -77,6 +81,7 @@ struct message {
 	struct message_content content;
 	int fd;
 	char *name;
+	uint8_t *image; /* all of it, when it is small and was verified */
 };
 
 /* Opens NAME in DIR. EX_NOINPUT: not there; EX_DATAERR: not a whole message file, with the reason. */

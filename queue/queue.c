@@ -362,23 +362,40 @@ void queue_follow_log(struct queue *q)
 	log_follow(&q->log, &q->spool, LOG_FILE);
 }
 
-void queue_log_accepted(struct queue *q, const struct envelope *e, const char *user)
+/* Begins the line of an accepted message. */
+static void accepted_begin(struct log_line *line, struct queue *q, const struct envelope *e)
 {
-	struct log_line line;
 	char id[LIMIT_ID];
 
 	id_print(&e->id, id);
-	log_begin(&line, &q->log, id, "accepted");
-	log_text(&line, "sender", e->sender[0] == '\0' ? "<>" : e->sender);
+	log_begin(line, &q->log, id, "accepted");
+	log_text(line, "sender", e->sender[0] == '\0' ? "<>" : e->sender);
 	if (e->recipient_count == 1)
-		log_text(&line, "recipient", e->recipients[0].address);
+		log_text(line, "recipient", e->recipients[0].address);
 	else
-		log_number(&line, "recipients", e->recipient_count);
-	log_number(&line, "size", e->size);
-	log_text(&line, "class", class_name(e->class));
+		log_number(line, "recipients", e->recipient_count);
+	log_number(line, "size", e->size);
+	log_text(line, "class", class_name(e->class));
 	if (e->hop_count > 0)
-		log_text(&line, "client", e->hops[e->hop_count - 1].client);
+		log_text(line, "client", e->hops[e->hop_count - 1].client);
+}
+
+void queue_log_accepted(struct queue *q, const struct envelope *e, const char *user)
+{
+	struct log_line line;
+
+	accepted_begin(&line, q, e);
 	log_text(&line, "user", user);
+	log_end(&line);
+}
+
+void queue_log_fetched(struct queue *q, const struct envelope *e, const char *box, const char *uid)
+{
+	struct log_line line;
+
+	accepted_begin(&line, q, e);
+	log_text(&line, "box", box);
+	log_text(&line, "uid", uid);
 	log_end(&line);
 }
 
@@ -429,6 +446,29 @@ enum outcome handover_commit(struct handover *h, struct envelope *e, struct erro
 	else
 		file_remove(&h->queue->new, name, NULL); /* it may have come so far, and will be handed in again */
 	return outcome;
+}
+
+enum outcome handover_lay(
+    struct handover *h, struct envelope *e, const struct dir *d, struct sync_set *sync, struct error *err)
+{
+	char name[LIMIT_ID];
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (!h->writer.finished)
+		outcome = handover_finish(h, e, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	id_print(&e->id, name);
+	if (h->writer.fd < 0)
+		outcome = file_create_within(d, name, message_writer_image(&h->writer), &h->writer.fd, err);
+	else
+		outcome = file_rename(&h->queue->tmp, h->writer.name, d, name, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	sync_add(sync, h->writer.fd);
+	h->writer.fd = -1;
+	message_writer_close(&h->writer);
+	return OUTCOME_DONE;
 }
 
 void handover_abort(struct handover *h)

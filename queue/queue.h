@@ -93,9 +93,18 @@ enum outcome handover_finish(struct handover *h, struct envelope *e, struct erro
 struct view handover_image(const struct handover *h);
 /* Finishes, if that was not done, and accepts. */
 enum outcome handover_commit(struct handover *h, struct envelope *e, struct error *err);
+/*
+ * Finishes, if that was not done, and lays the message in D, called by its id, for a caller who will move it to queue/new by a commit of
+ * its own: nobody else looks into D. Its descriptor goes to SYNC; the name in D is the caller's to sync. On failure a file may be
+ * left there.
+ */
+enum outcome handover_lay(
+    struct handover *h, struct envelope *e, const struct dir *d, struct sync_set *sync, struct error *err);
 void handover_abort(struct handover *h);
 /* Notes in the log that E is accepted, from USER (null: not said). handover_commit does; for what was accepted otherwise. */
 void queue_log_accepted(struct queue *q, const struct envelope *e, const char *user);
+/* The same of a message that was collected from the outside box BOX, where it is called UID (null: it has no name there). */
+void queue_log_fetched(struct queue *q, const struct envelope *e, const char *box, const char *uid);
 /* Goes on in a new log when the old one was rotated: for daemons, now and then. */
 void queue_follow_log(struct queue *q);
 

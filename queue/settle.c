@@ -290,6 +290,16 @@ static enum outcome set_aside(struct settle *s, const char *name, struct error *
 	return outcome;
 }
 
+/* What is to be done about the record E before anything else; *USABLE when that was nothing. */
+static enum outcome look_at(struct settle *s, const char *name, struct entry *e, bool *usable, struct error *err)
+{
+	*usable = false;
+	if (e->ended || e->move_count > 0)
+		return recover(s, name, e, err); /* also when only the telling is left */
+	*usable = true;
+	return OUTCOME_DONE;
+}
+
 static enum outcome open_entry(struct settle *s, const char *name, struct entry *e, bool *usable, struct error *err)
 {
 	enum outcome outcome = hop_read(&s->dir, name, e, err);
@@ -301,26 +311,29 @@ static enum outcome open_entry(struct settle *s, const char *name, struct entry 
 		return err->code == EX_NOINPUT ? OUTCOME_DONE : outcome;
 	if (e->parent != NULL && file_exists(&s->queue->new, e->parent, NULL))
 		return OUTCOME_DONE; /* its making is not finished; the next dispatch sees to it */
-	if (e->ended || e->move_count > 0)
-		return recover(s, name, e, err); /* also when only the telling is left */
-	*usable = true;
-	return OUTCOME_DONE;
+	return look_at(s, name, e, usable, err);
 }
 
-enum outcome settle_open(struct settle *s, const char *name, struct settle_item **item, struct error *err)
+static struct settle_item *item_new(const char *name)
 {
-	struct settle_item *new = mem_alloc(sizeof *new);
-	bool usable;
-	enum outcome outcome;
+	struct settle_item *item = mem_alloc(sizeof *item);
+
+	item->message.fd = -1;
+	snprintf(item->name, sizeof item->name, "%s", name);
+	return item;
+}
+
+/* Gives out NEW with its message, when its record is USABLE. */
+static enum outcome open_message(
+    struct settle *s, struct settle_item *new, bool usable, struct settle_item **item, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
 
 	*item = NULL;
-	new->message.fd = -1;
-	snprintf(new->name, sizeof new->name, "%s", name);
-	outcome = open_entry(s, name, &new->entry, &usable, err);
-	if (outcome == OUTCOME_DONE && usable) {
-		outcome = message_open(&new->message, &s->queue->msg, name, MESSAGE_VERIFY, err);
+	if (usable) {
+		outcome = message_open(&new->message, &s->queue->msg, new->name, MESSAGE_VERIFY, err);
 		if (outcome != OUTCOME_DONE && (err->code == EX_DATAERR || err->code == EX_NOINPUT)) {
-			outcome = set_aside(s, name, err);
+			outcome = set_aside(s, new->name, err);
 			usable = false;
 		}
 	}
@@ -328,6 +341,36 @@ enum outcome settle_open(struct settle *s, const char *name, struct settle_item 
 		*item = new;
 	else
 		settle_drop(new);
+	return outcome;
+}
+
+enum outcome settle_open(struct settle *s, const char *name, struct settle_item **item, struct error *err)
+{
+	struct settle_item *new = item_new(name);
+	bool usable;
+	enum outcome outcome = open_entry(s, name, &new->entry, &usable, err);
+
+	if (outcome == OUTCOME_DONE)
+		return open_message(s, new, usable, item, err);
+	*item = NULL;
+	settle_drop(new);
+	return outcome;
+}
+
+enum outcome settle_take(
+    struct settle *s, const char *name, struct entry *e, struct settle_item **item, struct error *err)
+{
+	struct settle_item *new = item_new(name);
+	bool usable;
+	enum outcome outcome;
+
+	new->entry = *e;
+	entry_init(e);
+	outcome = look_at(s, name, &new->entry, &usable, err);
+	if (outcome == OUTCOME_DONE)
+		return open_message(s, new, usable, item, err);
+	*item = NULL;
+	settle_drop(new);
 	return outcome;
 }
 
@@ -511,9 +554,14 @@ static enum outcome commit_records(struct settle *s, struct error *err)
 	enum outcome outcome = OUTCOME_DONE;
 
 	for (size_t pass = 0; pass < 2 && outcome == OUTCOME_DONE; pass++) {
-		for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++)
+		bool staged = false;
+
+		for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++) {
 			outcome = record_commit(s, s->items[i], pass, err);
-		sync_add_dir(&s->sync, pass == 0 ? &s->queue->stage : &s->dir);
+			staged |= !ends_alone(s, s->items[i]);
+		}
+		if (pass > 0 || staged)
+			sync_add_dir(&s->sync, pass == 0 ? &s->queue->stage : &s->dir);
 		if (outcome == OUTCOME_DONE)
 			outcome = sync_wait(&s->sync, err);
 	}
@@ -611,8 +659,15 @@ static void tell_all(struct settle *s)
 
 static void drop_all(struct settle *s)
 {
-	for (size_t i = 0; i < s->count; i++)
-		settle_drop(s->items[i]);
+	for (size_t i = 0; i < s->count; i++) {
+		struct settle_item *item = s->items[i];
+
+		if (s->let_go != NULL && item->entry.ended && !item->stuck) {
+			s->let_go(s->let_go_context, item->message.fd);
+			item->message.fd = -1;
+		}
+		settle_drop(item);
+	}
 	s->count = 0;
 	s->recipients = 0;
 }

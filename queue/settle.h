@@ -92,6 +92,9 @@ struct settle {
 	bool again;		/* the last settle_run failed, and its items are still here */
 	uint64_t *reports_left; /* reports this pass may still make; a record that needs one waits when it is 0 */
 	struct error trouble;	/* the last failure that concerned one item only */
+	/* Takes over the descriptor of a message that has gone: closing it frees its blocks, which may take long. Null: closed here. */
+	void (*let_go)(void *context, int fd);
+	void *let_go_context;
 };
 
 /*
@@ -107,6 +110,9 @@ enum outcome settle_init(struct settle *s, struct queue *q, const struct config 
  * making is not finished, or it was damaged and set aside.
  */
 enum outcome settle_open(struct settle *s, const char *name, struct settle_item **item, struct error *err);
+/* The same for a record E that the caller has read where nobody else touches it, and whose making is finished; E is emptied. */
+enum outcome settle_take(
+    struct settle *s, const char *name, struct entry *e, struct settle_item **item, struct error *err);
 /* A file in stage/ that is to move to TARGET (a path below the spool) when the record commits. FD is taken over. */
 enum outcome settle_stage(struct settle *s, struct settle_item *item, const struct dir *from, const char *name,
     int fd, const char *target, struct error *err);

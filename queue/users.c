@@ -136,26 +136,33 @@ enum outcome users_set(
 static const char nobody[crypto_pwhash_STRBYTES] =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-enum outcome users_login(const char *path, const char *user, const char *password, struct error *err)
+enum outcome users_stands(const char *path, const char *user, struct buf *out, struct error *err)
 {
 	char hash[crypto_pwhash_STRBYTES];
 	struct users u;
-	bool known;
-	bool right;
 	enum outcome outcome = users_open(&u, NULL, path, USERS_READ, err);
 
-	if (outcome == OUTCOME_DONE) {
-		known = user_name_valid(user) && users_find(&u, user, hash, NULL);
-		right = strlen(password) <= USERS_PASSWORD_MAX &&
-			crypto_pwhash_str_verify(known ? hash : nobody, password, strlen(password)) == 0;
-		sodium_memzero(hash, sizeof hash);
-		if (!known || !right)
-			outcome = error_set(err, EX_NOUSER, "wrong user name or password");
-	} else {
+	if (outcome != OUTCOME_DONE)
 		error_context(err, "the password file");
-	}
+	else if (user_name_valid(user) && users_find(&u, user, hash, NULL))
+		buf_text(out, hash);
+	else
+		buf_text(out, nobody);
+	sodium_memzero(hash, sizeof hash);
 	users_close(&u);
 	return outcome;
+}
+
+enum outcome users_check(struct view stands, const char *password, struct error *err)
+{
+	char hash[crypto_pwhash_STRBYTES] = {0};
+	bool right;
+
+	memcpy(hash, stands.bytes, stands.length < sizeof hash ? stands.length : 0);
+	right = strlen(password) <= USERS_PASSWORD_MAX &&
+		crypto_pwhash_str_verify(hash, password, strlen(password)) == 0 && strcmp(hash, nobody) != 0;
+	sodium_memzero(hash, sizeof hash);
+	return right ? OUTCOME_DONE : error_set(err, EX_NOUSER, "wrong user name or password");
 }
 
 /* ---- senders --------------------------------------------------------------------------------------------- */

@@ -44,10 +44,15 @@ enum outcome users_set(
     struct users *u, const char *user, const char *hash, const struct strings *senders, struct error *err);
 
 /*
- * Is PASSWORD that of USER? EX_NOUSER ("never") when not, with the same sentence and after the same work whether there
- * is such a user or not. Takes tens of milliseconds and USERS_HASH_MEMORY.
+ * Logging in, in two steps (lib/net_login.h). What stands for USER in the file at PATH: his hash, or, when there is no such
+ * user, one of the same length that no password fits. Cheap: the file is read.
  */
-enum outcome users_login(const char *path, const char *user, const char *password, struct error *err);
+enum outcome users_stands(const char *path, const char *user, struct buf *out, struct error *err);
+/*
+ * Does PASSWORD fit? EX_NOUSER ("never") when not, with the same sentence and after the same work whether there is such a
+ * user or not. Takes tens of milliseconds and USERS_HASH_MEMORY.
+ */
+enum outcome users_check(struct view stands, const char *password, struct error *err);
 
 /*
  * May USER send with the address SENDER? Any address that leads to his box alone (his name at a domain of ours, with a

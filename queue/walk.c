@@ -33,15 +33,15 @@ static enum outcome entry_from_message(const struct queue *q, const char *name, 
 	return OUTCOME_DONE;
 }
 
-/* Shows one file of a hop; false when the visitor wants no more. */
-static bool show(
-    const struct queue *q, const struct dir *d, const struct queue_place *place, queue_visit *visit, void *context)
+/* Shows one file of a hop; false when the visitor wants no more. READER is for one after the other. */
+static bool show(const struct queue *q, const struct dir *d, const struct queue_place *place,
+    struct hop_reader *reader, queue_visit *visit, void *context)
 {
 	struct entry e;
 	struct error why = ERROR_NONE;
 	bool fresh = strcmp(place->hop, "new") == 0 && strchr(place->name, '+') == NULL;
 	enum outcome outcome =
-	    fresh ? entry_from_message(q, place->name, &e, &why) : hop_read(d, place->name, &e, &why);
+	    fresh ? entry_from_message(q, place->name, &e, &why) : hop_reader_read(reader, d, place->name, &e, &why);
 	bool go_on = true;
 
 	if (outcome == OUTCOME_DONE && !e.ended)
@@ -62,6 +62,7 @@ static void place_set(struct queue_place *place, const char *hop, const char *wi
 static enum outcome walk_directory(const struct queue *q, const struct dir *d, const char *hop, const char *within,
     queue_visit *visit, void *context, bool *go_on, struct error *err)
 {
+	struct hop_reader reader = HOP_READER_NONE;
 	struct names names;
 	enum outcome outcome = dir_names(d, &names, err);
 
@@ -71,8 +72,9 @@ static enum outcome walk_directory(const struct queue *q, const struct dir *d, c
 		if (!hop_is_record(names.items[i]))
 			continue;
 		place_set(&place, hop, within, names.items[i]);
-		*go_on = show(q, d, &place, visit, context);
+		*go_on = show(q, d, &place, &reader, visit, context);
 	}
+	hop_reader_close(&reader);
 	names_release(&names);
 	return outcome;
 }
@@ -217,6 +219,7 @@ struct finding {
 static void find_in(struct finding *f, const struct queue_place *where)
 {
 	char *path = mem_format("%s/%s", where->hop, where->within[0] != '\0' ? where->within : ".");
+	struct hop_reader reader = HOP_READER_NONE;
 	struct dir d;
 
 	if (dir_open(&d, &f->q->queue, path, NULL) == OUTCOME_DONE) {
@@ -228,9 +231,10 @@ static void find_in(struct finding *f, const struct queue_place *where)
 			f->seen[i] = true;
 			place_set(&place, where->hop, where->within, f->wanted->items[i]);
 			f->found++;
-			f->go_on = show(f->q, &d, &place, f->visit, f->context);
+			f->go_on = show(f->q, &d, &place, &reader, f->visit, f->context);
 		}
 	}
+	hop_reader_close(&reader);
 	dir_close(&d);
 	free(path);
 }

@@ -9,6 +9,26 @@
 /* Seconds of age between two signs of life. */
 #define LIFE_INTERVAL 60
 
+/* ---- records that were claimed -------------------------------------------------------------------------- */
+
+/* What was read of NAME when it was claimed, if anything was. */
+static struct work_claimed *claimed_find(struct work *w, const char *name)
+{
+	for (size_t i = 0; i < w->claimed_count; i++)
+		if (strcmp(w->claimed[i].name, name) == 0)
+			return &w->claimed[i];
+	return NULL;
+}
+
+static void claimed_forget(struct work *w, struct work_claimed *claimed)
+{
+	struct work_claimed *last = &w->claimed[--w->claimed_count];
+
+	entry_release(&claimed->entry);
+	if (claimed != last)
+		*claimed = *last;
+}
+
 /* ---- the sign of life ------------------------------------------------------------------------------------ */
 
 static char *served_name(const char *hop)
@@ -206,8 +226,12 @@ enum outcome work_open(struct work *w, const struct process *p, const char *hop,
 
 	if (err == NULL)
 		err = &own;
-	*w = (struct work){
-	    .process = p, .slot = LOCK_NONE, .claiming = LOCK_NONE, .home = DIR_CLOSED, .settle.dir = DIR_CLOSED};
+	*w = (struct work){.process = p,
+	    .slot = LOCK_NONE,
+	    .claiming = LOCK_NONE,
+	    .reader = HOP_READER_NONE,
+	    .home = DIR_CLOSED,
+	    .settle.dir = DIR_CLOSED};
 	snprintf(w->hop, sizeof w->hop, "%s", hop);
 	outcome = hop_open(p->queue, hop, &w->home, err);
 	if (outcome == OUTCOME_DONE)
@@ -223,6 +247,12 @@ enum outcome work_open(struct work *w, const struct process *p, const char *hop,
 	w->opened = true;
 	show_life(w);
 	return OUTCOME_DONE;
+}
+
+void work_let_go(struct work *w, void (*let_go)(void *context, int fd), void *context)
+{
+	w->settle.let_go = let_go;
+	w->settle.let_go_context = context;
 }
 
 enum outcome work_close(struct work *w, struct error *err)
@@ -242,6 +272,9 @@ enum outcome work_close(struct work *w, struct error *err)
 		if (err != NULL)
 			*err = why;
 	}
+	while (w->claimed_count > 0)
+		claimed_forget(w, w->claimed);
+	hop_reader_close(&w->reader);
 	settle_release(&w->settle);
 	lock_release(&w->slot);
 	dir_close(&w->home);
@@ -318,7 +351,7 @@ static char *entry_destination(const struct work *w, const struct entry *e)
 	return destination;
 }
 
-enum outcome work_look(const struct work *w, const char *name, char **destination, struct error *err)
+enum outcome work_look(struct work *w, const char *name, char **destination, struct error *err)
 {
 	struct error own = ERROR_NONE;
 	struct entry e;
@@ -327,7 +360,7 @@ enum outcome work_look(const struct work *w, const char *name, char **destinatio
 	if (err == NULL)
 		err = &own;
 	*destination = NULL;
-	outcome = hop_read(&w->home, name, &e, err);
+	outcome = hop_reader_read(&w->reader, &w->home, name, &e, err);
 	if (outcome != OUTCOME_DONE && err->code == EX_DATAERR)
 		outcome = OUTCOME_DONE; /* work_item sets it aside */
 	else if (outcome == OUTCOME_DONE && parent_lives(w, &e))
@@ -347,11 +380,20 @@ size_t work_room(const struct work *w)
 	return taken < WORK_ITEMS ? WORK_ITEMS - taken : 0;
 }
 
+static enum outcome have_room(const struct work *w, struct error *err)
+{
+	return work_room(w) > 0
+		   ? OUTCOME_DONE
+		   : error_set(err, EX_TEMPFAIL, "%d records are in hand, and no more can be", WORK_ITEMS);
+}
+
 /* May one more be taken? */
 static enum outcome may_claim(const struct work *w, struct error *err)
 {
-	if (work_room(w) == 0)
-		return error_set(err, EX_TEMPFAIL, "%d records are in hand, and no more can be", WORK_ITEMS);
+	enum outcome outcome = have_room(w, err);
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
 	if (w->settle.again)
 		return error_set(err, EX_TEMPFAIL, "what became of the last records could not be written yet");
 	if (*w->process->reports_left == 0)
@@ -363,14 +405,23 @@ static enum outcome may_claim(const struct work *w, struct error *err)
 /* With the hop's lock held. A record whose parent lives is looked for in the hop by the next dispatch. */
 static enum outcome claim_locked(struct work *w, const char *name, struct error *err)
 {
-	struct entry e;
-	bool lives = hop_read(&w->home, name, &e, NULL) == OUTCOME_DONE && parent_lives(w, &e);
+	struct work_claimed *claimed = &w->claimed[w->claimed_count];
+	struct entry *e = &claimed->entry;
+	bool known = hop_reader_read(&w->reader, &w->home, name, e, NULL) == OUTCOME_DONE;
+	enum outcome outcome =
+	    known && parent_lives(w, e)
+		? not_made(name, err)
+		/* Not synced: after a crash it lies in the one place or the other, and both are right. */
+		: file_rename(&w->home, name, &w->settle.dir, name, err);
 
-	entry_release(&e);
-	if (lives)
-		return not_made(name, err);
-	/* Not synced: after a crash it lies in the one place or the other, and both are right. */
-	return file_rename(&w->home, name, &w->settle.dir, name, err);
+	/* Nobody else touches it from now on. */
+	if (known && outcome == OUTCOME_DONE) {
+		snprintf(claimed->name, sizeof claimed->name, "%s", name);
+		w->claimed_count++;
+	} else {
+		entry_release(e);
+	}
+	return outcome;
 }
 
 enum outcome work_claims_begin(struct work *w, struct error *err)
@@ -393,6 +444,8 @@ enum outcome work_claim(struct work *w, const char *name, struct error *err)
 	enum outcome outcome = alone ? work_claims_begin(w, err) : OUTCOME_DONE;
 
 	if (outcome == OUTCOME_DONE)
+		outcome = have_room(w, err);
+	if (outcome == OUTCOME_DONE)
 		outcome = claim_locked(w, name, err);
 	w->held += outcome == OUTCOME_DONE;
 	if (alone)
@@ -412,10 +465,16 @@ static void set_apart(struct work *w, const char *name)
 
 enum outcome work_item(struct work *w, const char *name, struct settle_item **item, struct error *err)
 {
+	struct work_claimed *claimed = claimed_find(w, name);
 	enum outcome outcome;
 
 	renew_settle(w);
-	outcome = settle_open(&w->settle, name, item, err);
+	if (claimed != NULL) {
+		outcome = settle_take(&w->settle, name, &claimed->entry, item, err);
+		claimed_forget(w, claimed);
+	} else {
+		outcome = settle_open(&w->settle, name, item, err);
+	}
 	if (outcome == OUTCOME_DONE && *item != NULL && process_routed(w->process, *item, w->hop))
 		return OUTCOME_DONE;
 	if (outcome == OUTCOME_DONE && *item != NULL)

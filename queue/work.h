@@ -43,7 +43,14 @@ struct work {
 	struct lock claiming;
 	struct dir home; /* queue/smtp */
 	struct settle settle;
-	size_t held;		/* claimed and not yet done or given back */
+	size_t held; /* claimed and not yet done or given back */
+	struct hop_reader reader;
+	/* Records as they were read when they were claimed, until work_item takes them. */
+	struct work_claimed {
+		char name[ENTRY_NAME];
+		struct entry entry;
+	} claimed[WORK_ITEMS];
+	size_t claimed_count;
 	char after[ENTRY_NAME]; /* where the next work_ready goes on */
 	uint64_t told;		/* age at which the sign of life was written last, 0: never */
 	bool opened;
@@ -54,6 +61,8 @@ struct work {
  * nobody had served the hop, all that was put off meanwhile is ready at once. EX_TEMPFAIL: all slots are taken.
  */
 enum outcome work_open(struct work *w, const struct process *p, const char *hop, struct error *err);
+/* From now on LET_GO takes over the descriptors of messages that are removed, instead of their being closed. */
+void work_let_go(struct work *w, void (*let_go)(void *context, int fd), void *context);
 /*
  * The next LIMIT ready records at most, in order of name, behind those of the last call; none: the end was reached, and the
  * next call begins anew. Wakes what has become due, if the hop's lock is free, and keeps the sign of life fresh.
@@ -64,7 +73,7 @@ enum outcome work_ready(struct work *w, size_t limit, struct names *names, struc
  * than a server's (it is damaged, was finished by halves, or has another way now); claim it all the same and work_item
  * puts it right. EX_NOINPUT: it is gone, or its making is not finished.
  */
-enum outcome work_look(const struct work *w, const char *name, char **destination, struct error *err);
+enum outcome work_look(struct work *w, const char *name, char **destination, struct error *err);
 /* How many more may be in hand. Results that are settled make room. */
 size_t work_room(const struct work *w);
 /*

@@ -64,6 +64,7 @@ static void ready_release(struct ready *items, size_t count)
 static enum outcome ready_list(
     struct relay *r, struct neighbour *n, struct ready **items, size_t *count, struct error *err)
 {
+	struct hop_reader reader = HOP_READER_NONE;
 	struct names names;
 	size_t capacity = 0;
 	enum outcome outcome = dir_names(&n->hop, &names, err);
@@ -75,7 +76,7 @@ static enum outcome ready_list(
 
 		if (!hop_is_record(names.items[i]))
 			continue;
-		outcome = hop_read(&n->hop, names.items[i], &e, err);
+		outcome = hop_reader_read(&reader, &n->hop, names.items[i], &e, err);
 		if (outcome != OUTCOME_DONE && err->code == EX_NOINPUT) {
 			outcome = OUTCOME_DONE; /* taken away meanwhile by the dispatch that had begun it */
 		} else if (outcome != OUTCOME_DONE && err->code == EX_DATAERR) {
@@ -86,6 +87,7 @@ static enum outcome ready_list(
 		}
 		entry_release(&e);
 	}
+	hop_reader_close(&reader);
 	names_release(&names);
 	if (*count > 1)
 		qsort(*items, *count, sizeof **items, compare_ready);

@@ -75,7 +75,7 @@ static enum outcome hook_flush(void *context, struct error *err)
 
 static void complain(void *context, const char *sentence)
 {
-	*(bool *)context = true;
+	(void)context;
 	fprintf(stderr, "packetboat-relay: %s\n", sentence);
 }
 
@@ -109,17 +109,13 @@ static enum outcome open_parts(struct relay *r, struct error *err)
 
 enum outcome relay_open(struct relay *r, const char *path, bool verbose, struct error *err)
 {
-	bool complained = false;
 	enum outcome outcome;
 
 	*r = (struct relay){.in = DIR_CLOSED, .out = DIR_CLOSED};
 	r->queue.log.fd = -1;
-	outcome = config_load(&r->config, path, complain, &complained, err);
-	if (outcome != OUTCOME_DONE) {
-		if (complained)
-			err->text[0] = '\0'; /* said already, with all the others */
+	outcome = config_tell(&r->config, path, complain, NULL, err);
+	if (outcome != OUTCOME_DONE)
 		return outcome;
-	}
 	outcome = open_parts(r, err);
 	if (outcome != OUTCOME_DONE) {
 		relay_close(r);

@@ -5,6 +5,7 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
+#include "queue/judge.h"
 #include "queue/maildir.h"
 #include "queue/work.h"
 #include "tools/command.h"
@@ -257,6 +258,37 @@ static void check_bridges(struct checking *c)
 	}
 }
 
+static void check_boxes(struct checking *c)
+{
+	const struct config *config = &c->tool->config;
+
+	for (size_t i = 0; i < config->fetch_count; i++) {
+		const struct config_fetch *box = &config->fetches[i];
+		char *what = mem_format("%s: fetch \"%s\": the file", box->where, box->name);
+
+		if (box->password != NULL)
+			check_file(c, box->password, FILE_SECRET, what);
+		if (box->authorities != NULL)
+			check_file(c, box->authorities, FILE_OPEN, what);
+		free(what);
+	}
+}
+
+/* Whom the mail of outside boxes is for. */
+static void check_owners(struct checking *c)
+{
+	const struct config *config = &c->tool->config;
+
+	for (size_t i = 0; i < config->fetch_count; i++) {
+		struct judgement j;
+
+		judge_recipient(&j, config, &c->tool->queue.mail, config->fetches[i].to, JUDGE_KNOWN, 0);
+		if (j.outcome != OUTCOME_DONE)
+			say(c, HEALTH_ERROR, "%s: fetch \"%s\": to = \"%s\": %s; nothing is fetched",
+			    config->fetches[i].where, config->fetches[i].name, config->fetches[i].to, j.text);
+	}
+}
+
 static void check_aliases(struct checking *c)
 {
 	const struct config *config = &c->tool->config;
@@ -418,6 +450,8 @@ static void check_spool(struct checking *c)
 	health_space(&c->tool->queue, tell, c);
 	health_clock(&c->tool->age, tell, c);
 	health_corrupt(&c->tool->queue, tell, c);
+	health_boxes(&c->tool->config, &c->tool->queue, tell, c);
+	check_owners(c);
 	check_aliases(c);
 	check_served(c, VIA_SMTP, "smtp");
 	check_served(c, VIA_LMTP, "lmtp");
@@ -438,6 +472,7 @@ enum outcome command_check(struct tool *t, struct error *err)
 		check_modes(&c);
 		check_keys(&c, fingerprint);
 		check_bridges(&c);
+		check_boxes(&c);
 		check_spool(&c);
 		for (size_t i = 0; i < t->config.neighbour_count; i++)
 			check_neighbour(&c, &t->config.neighbours[i]);

@@ -89,7 +89,6 @@ static void record_alone(
 /* NAME is the record's own; FILE what it is called here, with the mark of a claim when it has one. */
 static void look_at_record(struct fsck *f, const struct dir *d, const char *file, const char *name, const char *where)
 {
-	char own[ENTRY_NAME];
 	struct entry e;
 	struct error err = ERROR_NONE;
 	bool half;
@@ -109,11 +108,8 @@ static void look_at_record(struct fsck *f, const struct dir *d, const char *file
 		entry_release(&e);
 		return;
 	}
-	entry_name(&e, own);
 	half = e.parent != NULL && file_exists(&f->queue->new, e.parent, NULL);
-	if (strcmp(own, name) != 0)
-		fsck_finding(f, "%s/%s holds the record %s", d->path, file, own);
-	else if (!file_exists(&f->queue->msg, name, NULL) && !half)
+	if (!file_exists(&f->queue->msg, name, NULL) && !half)
 		record_alone(f, d, file, name, &e);
 	if (half)
 		fsck_note(f, "%s/%s is not wholly made; the next relay pass makes it anew", d->path, file);

@@ -1,5 +1,6 @@
 #include "lib/alloc.h"
 #include "lib/text.h"
+#include "queue/fetched.h"
 #include "tools/fsck.h"
 #include "tools/health.h"
 
@@ -269,6 +270,47 @@ static enum outcome look_at_seen(struct fsck *f, struct error *err)
 	return outcome;
 }
 
+/* What packetboat-fetch knows of outside boxes. It holds no lock of ours: what moves meanwhile is no finding. */
+static void look_at_box(struct fsck *f, const char *path, const char *name)
+{
+	struct fetched_summary s;
+	struct error why = ERROR_NONE;
+
+	if (fetched_look(&f->queue->state, name, &s, &why) != OUTCOME_DONE && why.code != EX_NOINPUT)
+		fsck_finding(f, "%s", why.text);
+	if (s.damaged > 0)
+		fsck_finding(
+		    f, "%s/%s: %zu lines are damaged: what they told of may be fetched again", path, name, s.damaged);
+	if (s.held > 0)
+		fsck_note(f, "%s/%s.held holds %zu files; the next run of packetboat-fetch sees to them", path, name,
+		    s.held);
+	if (fetch_section(&f->tool->config, name) == NULL)
+		fsck_note(f, "%s/%s is of a box that no section fetch names any more", path, name);
+	fetched_summary_release(&s);
+}
+
+static enum outcome look_at_boxes(struct fsck *f, struct error *err)
+{
+	struct names names = {0};
+	struct dir d;
+	enum outcome outcome = dir_open(&d, &f->queue->state, "fetch", err);
+
+	if (outcome != OUTCOME_DONE)
+		return err->code == EX_NOINPUT ? OUTCOME_DONE : outcome;
+	outcome = dir_names(&d, &names, err);
+	for (size_t i = 0; outcome == OUTCOME_DONE && i < names.count; i++) {
+		const char *name = names.items[i];
+
+		if (host_name_valid(name))
+			look_at_box(f, d.path, name);
+		else if (!text_ends(name, ".held"))
+			fsck_finding(f, "%s/%s is no name that packetboat gives", d.path, name);
+	}
+	names_release(&names);
+	dir_close(&d);
+	return outcome;
+}
+
 static enum outcome look_at_in(struct fsck *f, struct error *err)
 {
 	struct names names = {0};
@@ -317,6 +359,8 @@ enum outcome fsck_spool(struct fsck *f, struct error *err)
 
 	if (outcome == OUTCOME_DONE)
 		outcome = look_at_seen(f, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = look_at_boxes(f, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = look_at_in(f, err);
 	return outcome == OUTCOME_DONE ? look_at_corrupt(f, err) : outcome;

@@ -3,6 +3,7 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
+#include "queue/fetched.h"
 
 /* A jump is news for a week. */
 #define JUMP_NEWS 604800
@@ -86,6 +87,52 @@ void health_corrupt(const struct queue *q, health_tell *tell, void *context)
 		tell_format(tell, context, HEALTH_NOTE,
 		    "%zu damaged file%s in %s, each with its reason in a .why file", count, count == 1 ? "" : "s",
 		    q->corrupt.path);
+}
+
+const struct config_fetch *fetch_section(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->fetch_count; i++)
+		if (strcmp(config->fetches[i].name, name) == 0)
+			return &config->fetches[i];
+	return NULL;
+}
+
+static void health_box(const char *name, const struct config_fetch *section, const struct fetched_summary *s,
+    const struct queue *q, health_tell *tell, void *context)
+{
+	char since[DATE_TEXT];
+	struct buf why;
+
+	if (section == NULL)
+		tell_format(tell, context, HEALTH_WARNING,
+		    "%s/fetch/%s tells of %zu message%s in a box that no section fetch names any more; remove it, "
+		    "unless the "
+		    "section comes back",
+		    q->state.path, name, s->mail + s->notices, s->mail + s->notices == 1 ? "" : "s");
+	if (section == NULL || s->failures == 0)
+		return;
+	date_rfc3339(s->failing_since, since);
+	buf_init(&why, LIMIT_REASON);
+	text_visible(view_text(s->failure == NULL ? "" : s->failure), LIMIT_REASON, &why);
+	tell_format(tell, context, HEALTH_WARNING, "box %s could not be emptied %llu time%s in a row, since %s: %s",
+	    name, (unsigned long long)s->failures, s->failures == 1 ? "" : "s", since, buf_string(&why));
+	buf_release(&why);
+}
+
+void health_boxes(const struct config *config, const struct queue *q, health_tell *tell, void *context)
+{
+	struct names names;
+
+	if (fetched_names(&q->state, &names, NULL) != OUTCOME_DONE)
+		return;
+	for (size_t i = 0; i < names.count; i++) {
+		struct fetched_summary summary;
+
+		if (fetched_look(&q->state, names.items[i], &summary, NULL) == OUTCOME_DONE)
+			health_box(names.items[i], fetch_section(config, names.items[i]), &summary, q, tell, context);
+		fetched_summary_release(&summary);
+	}
+	names_release(&names);
 }
 
 enum outcome peer_look(const struct queue *q, const char *name, struct peer *p, struct error *err)

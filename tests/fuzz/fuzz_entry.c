@@ -55,6 +55,45 @@ static void check(const struct entry *e)
 	}
 }
 
+/* Of the record in TEXT between others, the octets of the input on both sides: it is found by its name, and it alone. */
+static void check_among_others(const struct entry *e, struct view text, struct view others)
+{
+	struct entry found;
+	struct error err = ERROR_NONE;
+	struct buf file;
+	struct buf again;
+	char name[ENTRY_NAME];
+
+	entry_name(e, name);
+	buf_init(&file, SIZE_MAX);
+	buf_init(&again, SIZE_MAX);
+	buf_view(&file, others);
+	buf_view(&file, text);
+	buf_view(&file, others);
+	require(entry_parse_named(&found, view_buf(&file), name, &err) == OUTCOME_DONE);
+	entry_write(&found, &again);
+	require(view_equal(view_buf(&again), text));
+	entry_release(&found);
+	buf_release(&again);
+	buf_release(&file);
+}
+
+/* Any octets for a file: what is found in them is what was asked for. */
+static void check_named(struct view file, const char *name)
+{
+	struct entry e;
+	struct error err = ERROR_NONE;
+	char own[ENTRY_NAME];
+
+	if (entry_parse_named(&e, file, name, &err) == OUTCOME_DONE) {
+		entry_name(&e, own);
+		require(strcmp(own, name) == 0);
+	} else {
+		require(err.code == EX_DATAERR && e.recipient_count == 0);
+	}
+	entry_release(&e);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct entry e;
@@ -66,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	require(entry_parse(&e, view_of(data, size), &err) == OUTCOME_DONE || err.code == EX_DATAERR);
 	entry_release(&e);
+	check_named(view_of(data, size), "village.aaaaaby.12+0");
 	add_digest(view_of(data, size), &text);
 	if (entry_parse(&e, view_buf(&text), &err) == OUTCOME_DONE) {
 		check(&e);
@@ -76,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(entry_waits(&back) == entry_waits(&e) && back.move_count == e.move_count);
 		entry_write(&back, &second);
 		require(view_equal(view_buf(&first), view_buf(&second)));
+		check_among_others(&e, view_buf(&first), view_of(data, size));
 		buf_release(&first);
 		buf_release(&second);
 		entry_release(&back);

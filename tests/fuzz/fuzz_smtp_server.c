@@ -57,7 +57,7 @@ static void check_bounds(const struct smtp_server *s)
 	const struct smtp_server_own *own = s->own;
 
 	require(s->output.length <= SMTP_OUTPUT_MAX + 1024 * (MAX_RECIPIENTS + 1));
-	require(own->input.capacity <= 2 * SMTP_INPUT_MAX);
+	require(own->input.bytes.capacity <= 2 * SMTP_INPUT_MAX);
 	require(own->text.capacity <= 4 * SMTP_INPUT_MAX);
 	require(own->line.line.capacity <= 2 * SMTP_AUTH_MAX);
 	require(own->address.length <= SMTP_COMMAND_MAX && own->parameter.length <= SMTP_COMMAND_MAX);

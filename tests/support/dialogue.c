@@ -11,7 +11,7 @@
  *			with \r\n in it: several lines
  *	E: TEXT		the driver's next event is TEXT, or begins with it ("TEXT*"). When a script has no such line, events
  *			are held only against the other ways of playing
- *	! WORDS		for the engine (see dialogue_smtp.h). An action happens where it stands, what sets an option holds
+ *	! WORDS		for the engine (see dialogue_smtp.h, dialogue_pop3.h). An action happens where it stands, what sets an option holds
  *			from the start
  *	! watch WORD...	only events whose first word is among these are looked at
  *
@@ -20,14 +20,13 @@
  *
  * Lock-step is looked at closely: before the client speaks again every answer is there, and nothing else.
  */
-#include <err.h>
-
 #include "tests/support/dialogue.h"
+#include "tests/support/dialogue_pop3.h"
 #include "tests/support/dialogue_smtp.h"
 
 #define RANDOM_WAYS 6
 
-static const struct dialogue_engine *const engines[] = {&dialogue_smtp};
+static const struct dialogue_engine *const engines[] = {&dialogue_smtp, &dialogue_pop3};
 
 /* ---- scripts --------------------------------------------------------------------------------------------- */
 
@@ -47,70 +46,11 @@ struct script {
 	struct dialogue_options options;
 };
 
-static void unescape(struct view v, struct buf *out, const char *path);
-
-/* "\{TEXT*COUNT}" at the start of V. ESCAPES: TEXT has escapes of its own. */
-static void expand_repeat(struct view *v, struct buf *out, const char *path, bool escapes)
-{
-	const uint8_t *end = memchr(v->bytes, '}', v->length);
-	struct view inner = view_of(v->bytes + 2, end == NULL ? 0 : (size_t)(end - v->bytes) - 2);
-	size_t star = inner.length;
-	uint64_t count = 0;
-	struct buf text;
-
-	while (star > 0 && inner.bytes[star - 1] != '*')
-		star--;
-	if (end == NULL || star == 0 || !number_parse(view_from(inner, star), 100000000, &count))
-		errx(1, "%s: \\{TEXT*COUNT} is malformed", path);
-	buf_init(&text, SIZE_MAX);
-	if (escapes)
-		unescape(view_of(inner.bytes, star - 1), &text, path);
-	else
-		buf_append(&text, inner.bytes, star - 1);
-	for (; count > 0; count--)
-		buf_view(out, view_buf(&text));
-	buf_release(&text);
-	*v = view_from(*v, inner.length + 3);
-}
-
-/* One escape at the start of V. */
-static void unescape_one(struct view *v, struct buf *out, const char *path)
-{
-	static const char letters[] = "rnt\\", bytes[] = "\r\n\t\\";
-	const char *letter = v->length > 1 && v->bytes[1] != 0 ? strchr(letters, v->bytes[1]) : NULL;
-
-	if (v->length > 1 && v->bytes[1] == '{') {
-		expand_repeat(v, out, path, true);
-	} else if (letter != NULL) {
-		buf_byte(out, (uint8_t)bytes[letter - letters]);
-		*v = view_from(*v, 2);
-	} else {
-		uint8_t digits[2] = {
-		    v->length > 3 ? text_lower(v->bytes[2]) : 0, v->length > 3 ? text_lower(v->bytes[3]) : 0};
-
-		if (v->length < 4 || v->bytes[1] != 'x' || !hex_decode(view_of(digits, 2), out))
-			errx(1, "%s: an unknown escape: %.*s", path, (int)v->length, (const char *)v->bytes);
-		*v = view_from(*v, 4);
-	}
-}
-
-static void unescape(struct view v, struct buf *out, const char *path)
-{
-	while (v.length > 0) {
-		if (v.bytes[0] == '\\') {
-			unescape_one(&v, out, path);
-		} else {
-			buf_byte(out, v.bytes[0]);
-			v = view_from(v, 1);
-		}
-	}
-}
-
 static void expand_repeats(struct view v, struct buf *out, const char *path)
 {
 	while (v.length > 0) {
 		if (v.length > 1 && v.bytes[0] == '\\' && v.bytes[1] == '{') {
-			expand_repeat(&v, out, path, false);
+			dialogue_repeat(&v, out, path, false);
 		} else {
 			buf_byte(out, v.bytes[0]);
 			v = view_from(v, 1);
@@ -137,7 +77,7 @@ static void script_replies(struct script *s, struct view text, size_t number)
 	struct view line;
 
 	buf_init(&all, SIZE_MAX);
-	unescape(text, &all, s->path);
+	dialogue_unescape(text, &all, s->path);
 	rest = view_buf(&all);
 	while (view_line(&rest, &line)) {
 		if (line.length > 0 && line.bytes[line.length - 1] == '\r')
@@ -166,7 +106,7 @@ static void script_line(struct script *s, const struct dialogue_engine *engine, 
 		free(words);
 	} else if (line.bytes[0] == 'C' && line.length > 1 && (line.bytes[1] == ':' || line.bytes[1] == '-')) {
 		step = script_step(s, STEP_CLIENT, number);
-		unescape(rest, &step->text, s->path);
+		dialogue_unescape(rest, &step->text, s->path);
 		if (line.bytes[1] == ':')
 			buf_text(&step->text, "\r\n");
 	} else if (line.bytes[0] == 'S' && line.length > 1 && line.bytes[1] == ':') {

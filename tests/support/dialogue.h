@@ -5,6 +5,8 @@
 #ifndef TESTS_SUPPORT_DIALOGUE_H
 #define TESTS_SUPPORT_DIALOGUE_H
 
+#include <err.h>
+
 #include "lib/alloc.h"
 #include "lib/text.h"
 
@@ -74,6 +76,68 @@ static inline const char *dialogue_option(const struct dialogue_options *o, cons
 		    count-- == 0)
 			return o->lines[i] + length + (o->lines[i][length] == ' ');
 	return NULL;
+}
+
+/* ---- escapes -------------------------------------------------------------------------------------- */
+
+/* Appends what V says with its escapes; SCRIPT is for complaints, which end the program. */
+static inline void dialogue_unescape(struct view v, struct buf *out, const char *path);
+
+/* "\{TEXT*COUNT}" at the start of V. ESCAPES: TEXT has escapes of its own. */
+static inline void dialogue_repeat(struct view *v, struct buf *out, const char *path, bool escapes)
+{
+	const uint8_t *end = memchr(v->bytes, '}', v->length);
+	struct view inner = view_of(v->bytes + 2, end == NULL ? 0 : (size_t)(end - v->bytes) - 2);
+	size_t star = inner.length;
+	uint64_t count = 0;
+	struct buf text;
+
+	while (star > 0 && inner.bytes[star - 1] != '*')
+		star--;
+	if (end == NULL || star == 0 || !number_parse(view_from(inner, star), 100000000, &count))
+		errx(1, "%s: \\{TEXT*COUNT} is malformed", path);
+	buf_init(&text, SIZE_MAX);
+	if (escapes)
+		dialogue_unescape(view_of(inner.bytes, star - 1), &text, path);
+	else
+		buf_append(&text, inner.bytes, star - 1);
+	for (; count > 0; count--)
+		buf_view(out, view_buf(&text));
+	buf_release(&text);
+	*v = view_from(*v, inner.length + 3);
+}
+
+/* One escape at the start of V. */
+static inline void dialogue_unescape_one(struct view *v, struct buf *out, const char *path)
+{
+	static const char letters[] = "rnt\\", bytes[] = "\r\n\t\\";
+	const char *letter = v->length > 1 && v->bytes[1] != 0 ? strchr(letters, v->bytes[1]) : NULL;
+
+	if (v->length > 1 && v->bytes[1] == '{') {
+		dialogue_repeat(v, out, path, true);
+	} else if (letter != NULL) {
+		buf_byte(out, (uint8_t)bytes[letter - letters]);
+		*v = view_from(*v, 2);
+	} else {
+		uint8_t digits[2] = {
+		    v->length > 3 ? text_lower(v->bytes[2]) : 0, v->length > 3 ? text_lower(v->bytes[3]) : 0};
+
+		if (v->length < 4 || v->bytes[1] != 'x' || !hex_decode(view_of(digits, 2), out))
+			errx(1, "%s: an unknown escape: %.*s", path, (int)v->length, (const char *)v->bytes);
+		*v = view_from(*v, 4);
+	}
+}
+
+static inline void dialogue_unescape(struct view v, struct buf *out, const char *path)
+{
+	while (v.length > 0) {
+		if (v.bytes[0] == '\\') {
+			dialogue_unescape_one(&v, out, path);
+		} else {
+			buf_byte(out, v.bytes[0]);
+			v = view_from(v, 1);
+		}
+	}
 }
 
 static inline void dialogue_show(struct view v, struct buf *out)

@@ -446,6 +446,118 @@ Test(dispatch, records_failing_at_any_point)
 	sweep("fail", true, ALL_TO_CITY);
 }
 
+/* ---- records that share a file ----------------------------------------------------------------------------- */
+
+#define MANY 5
+
+static int step_send_many(void *context)
+{
+	struct queue_kit k;
+	bool good = kit_attach(&k, context) == OUTCOME_DONE;
+
+	for (int i = 0; i < MANY && good; i++) {
+		struct envelope e = kit_envelope(
+		    "maria@village.example.org", "otto@city.example.org x@mail.example.org y@other.example.org");
+
+		good = kit_hand(&k, &e, KIT_MAIL) == OUTCOME_DONE;
+		envelope_release(&e);
+	}
+	kit_detach(&k);
+	return good ? 0 : 1;
+}
+
+#define TO_MANY                                                                                                      \
+	KIT_HEAD KIT_CITY "route \"city.example.org\" { via = \"neighbour:city\" }\nroute \"*\" { via = \"smtp\" "   \
+			  "}\n"
+
+/* Of many messages at once: each record is there once, whole, and its own. */
+static void sweep_many(const char *kind)
+{
+	enum fault_end end = FAULT_KILLED;
+	struct buf expected;
+
+	buf_init(&expected, 10000);
+	for (int i = 0; i < MANY; i++)
+		buf_text(&expected, "neighbour-city: 0=otto@city.example.org\n");
+	for (int i = 0; i < MANY; i++)
+		buf_text(&expected, "smtp: 1=x@mail.example.org\nsmtp: 2=y@other.example.org\n");
+	for (unsigned n = 1; fault_goes_on(kind, end, n); n++) {
+		char *root = kit_root(TO_MANY);
+		struct queue_kit k;
+
+		cr_assert_lt(n, 300);
+		cr_assert_eq(fault_run(NULL, 0, step_send_many, root), FAULT_RAN);
+		end = fault_run(kind, n, step_dispatch, root);
+		cr_assert(end != FAULT_RAN || n > 10 || kind[0] == 'f', "no fault struck");
+		cr_assert_eq(fault_run(NULL, 0, step_dispatch, root), FAULT_RAN);
+		kit_look(&k, root);
+		kit_expect_list(&k, buf_string(&expected));
+		kit_expect(root, "msg", 3 * MANY);
+		kit_expect(root, "queue/new", 0);
+		kit_expect(root, "corrupt", 0);
+		kit_expect(root, "tmp", 0);
+		queue_close(&k.queue);
+		kit_remove(root);
+	}
+	buf_release(&expected);
+}
+
+Test(dispatch, many_killed_at_any_point)
+{
+	sweep_many("kill");
+}
+
+Test(dispatch, many_failing_at_any_point)
+{
+	sweep_many("fail");
+}
+
+static void count_files(struct queue_kit *k, const char *hop, size_t *names, size_t *files)
+{
+	struct names all;
+	struct dir d;
+
+	kit_done(k, hop_open(&k->queue, hop, &d, &k->err));
+	kit_done(k, dir_names(&d, &all, &k->err));
+	*names = all.count;
+	*files = 0;
+	for (size_t i = 0; i < all.count; i++) {
+		struct stat st;
+
+		cr_assert_eq(fstatat(d.fd, all.items[i], &st, 0), 0);
+		*files += i == 0;
+		for (size_t j = 0; j < i; j++) {
+			struct stat other;
+
+			cr_assert_eq(fstatat(d.fd, all.items[j], &other, 0), 0);
+			if (other.st_ino == st.st_ino)
+				break;
+			*files += j + 1 == i;
+		}
+	}
+	names_release(&all);
+	dir_close(&d);
+}
+
+/* A file is dear to make, a name is not. */
+Test(dispatch, many_records_few_files)
+{
+	struct queue_kit k;
+	size_t names;
+	size_t files;
+
+	kit_open(&k, TO_MANY);
+	for (int i = 0; i < 40; i++)
+		kit_send(
+		    &k, "maria@village.example.org", "otto@city.example.org x@mail.example.org y@other.example.org");
+	kit_dispatch(&k);
+	count_files(&k, "neighbour-city", &names, &files);
+	cr_expect(names == 40 && files <= 3, "%zu records in %zu files", names, files);
+	count_files(&k, "smtp", &names, &files);
+	cr_expect(names == 80 && files <= 6, "%zu records in %zu files", names, files);
+	kit_close(&k);
+}
+
 /* A dead dispatch's records are nobody's until the next one has seen to them. */
 Test(dispatch, what_a_dead_one_made_is_not_touched)
 {

@@ -232,3 +232,120 @@ Test(entry, waits)
 	cr_expect_not(entry_waits(&e));
 	entry_release(&e);
 }
+
+/* ---- several in one file --------------------------------------------------------------------------------- */
+
+/* A record of message SEQUENCE for recipients from FIRST on. */
+static void add_record(struct buf *file, uint64_t sequence, uint32_t first)
+{
+	struct entry e;
+
+	entry_init(&e);
+	e.id = (struct id){.host = "village", .incarnation = 7, .sequence = sequence};
+	e.size = sequence * 1000 + first;
+	e.sender = mem_string("maria@village.example.org");
+	entry_recipient_result(entry_add_recipient(&e, first, "a@x"), "4.4.1", "packetboat-record 1");
+	entry_add_recipient(&e, first + 1, "b@x");
+	entry_write(&e, file);
+	entry_release(&e);
+}
+
+static const struct {
+	uint64_t sequence;
+	uint32_t first;
+	const char *name;
+} shared[] = {{12, 10, "village.aaaaaby.12+10"}, {1, 0, "village.aaaaaby.1+0"}, {12, 0, "village.aaaaaby.12+0"},
+    {12, 1, "village.aaaaaby.12+1"}, {121, 0, "village.aaaaaby.121+0"}};
+
+static struct buf shared_file(void)
+{
+	struct buf file;
+
+	buf_init(&file, LIMIT_ENTRY);
+	for (size_t i = 0; i < COUNT(shared); i++)
+		add_record(&file, shared[i].sequence, shared[i].first);
+	return file;
+}
+
+/* Is the record NAME to be had from FILE, and is it that one? */
+static bool had(struct view file, size_t i, const char *mark)
+{
+	char *name = mem_format("%s%s", shared[i].name, mark);
+	struct error err = ERROR_NONE;
+	struct entry e;
+	bool good = entry_parse_named(&e, file, name, &err) == OUTCOME_DONE;
+
+	if (good)
+		cr_expect(e.id.sequence == shared[i].sequence && e.recipients[0].index == shared[i].first &&
+			      e.size == shared[i].sequence * 1000 + shared[i].first,
+		    "%s", name);
+	else
+		cr_expect_eq(err.code, EX_DATAERR);
+	entry_release(&e);
+	free(name);
+	return good;
+}
+
+Test(entry, one_of_several_by_its_name)
+{
+	static const char *const strangers[] = {"village.aaaaaby.12+2", "village.aaaaaby.2+0", "village.aaaaaby.12",
+	    "village.aaaaaby.12+1.record", "village.aaaaaby.12+01", "", "+", "~"};
+	struct buf file = shared_file();
+
+	for (size_t i = 0; i < COUNT(shared); i++) {
+		cr_expect(had(view_buf(&file), i, ""), "%s", shared[i].name);
+		cr_expect(had(view_buf(&file), i, "~"), "%s, claimed", shared[i].name);
+	}
+	for (size_t i = 0; i < COUNT(strangers); i++) {
+		struct error err = ERROR_NONE;
+		struct entry e;
+
+		cr_expect_eq(
+		    entry_parse_named(&e, view_buf(&file), strangers[i], &err), OUTCOME_NEVER, "%s", strangers[i]);
+		cr_expect_eq(err.code, EX_DATAERR);
+	}
+	buf_release(&file);
+}
+
+Test(entry, damage_to_one_of_several_is_nothing_to_the_others)
+{
+	struct buf file = shared_file();
+	size_t begins[COUNT(shared) + 1] = {0};
+	struct buf text;
+
+	buf_init(&text, LIMIT_ENTRY);
+	for (size_t i = 0; i < COUNT(shared); i++) {
+		add_record(&text, shared[i].sequence, shared[i].first);
+		begins[i + 1] = text.length;
+	}
+	for (size_t at = 0; at < file.length; at++) {
+		file.bytes[at] ^= 1;
+		for (size_t i = 0; i < COUNT(shared); i++)
+			cr_expect_eq(had(view_buf(&file), i, ""), at < begins[i] || at >= begins[i + 1],
+			    "octet %zu, %zu", at, i);
+		file.bytes[at] ^= 1;
+	}
+	for (size_t cut = 0; cut < file.length; cut++)
+		for (size_t i = 0; i < COUNT(shared); i++)
+			cr_expect_eq(
+			    had(view_of(file.bytes, cut), i, ""), cut >= begins[i + 1], "cut to %zu, %zu", cut, i);
+	buf_release(&text);
+	buf_release(&file);
+}
+
+/* It would be delivered to the recipients of another message. */
+Test(entry, alone_under_another_name)
+{
+	struct error err = ERROR_NONE;
+	struct buf file;
+	struct entry e;
+
+	buf_init(&file, LIMIT_ENTRY);
+	add_record(&file, 5, 0);
+	cr_expect_eq(entry_parse_named(&e, view_buf(&file), "village.aaaaaby.6+0", &err), OUTCOME_NEVER);
+	cr_expect_eq(err.code, EX_DATAERR);
+	cr_expect_eq(e.recipient_count, 0);
+	cr_expect_eq(entry_parse_named(&e, view_buf(&file), "village.aaaaaby.5+0", &err), OUTCOME_DONE);
+	entry_release(&e);
+	buf_release(&file);
+}

@@ -4,6 +4,17 @@
 
 #define BYTES(text) (text), sizeof(text) - 1
 
+Test(lines, words_are_split_at_spaces)
+{
+	struct view rest = view_text("MAIL   FROM:<a@b>\tx");
+
+	cr_expect(view_is(line_word(&rest), "MAIL"));
+	cr_expect(view_is(line_word(&rest), "FROM:<a@b>\tx"));
+	cr_expect(view_is(line_word(&rest), ""));
+	cr_expect(view_is(line_trimmed(view_text("a b \t ")), "a b"));
+	cr_expect(view_is(line_trimmed(view_text(" \t")), ""));
+}
+
 /* ---- lines ----------------------------------------------------------------------------------------------- */
 
 struct line_case {

@@ -139,8 +139,8 @@ Test(message, content_comes_back_byte_for_byte)
 	}
 }
 
-/* A whole message file as octets. */
-static struct buf file_bytes(void)
+/* A whole message file as octets, with LINES lines in its body. */
+static struct buf file_bytes(size_t lines)
 {
 	struct message_kit k = message_kit_open();
 	struct message_writer w;
@@ -149,9 +149,11 @@ static struct buf file_bytes(void)
 
 	envelope_add_recipient(&k.envelope, "otto@city.example.org");
 	cr_assert_eq(message_writer_open(&w, &k.dir, &err), OUTCOME_DONE);
-	cr_assert_eq(sink_view(&w.sink, BYTES("Subject: x\r\n\r\nbody\r\n"), &err), OUTCOME_DONE);
+	cr_assert_eq(sink_view(&w.sink, BYTES("Subject: x\r\n\r\n"), &err), OUTCOME_DONE);
+	for (size_t i = 0; i < lines; i++)
+		cr_assert_eq(sink_view(&w.sink, BYTES("body\r\n"), &err), OUTCOME_DONE);
 	cr_assert_eq(message_writer_finish(&w, &k.envelope, &err), OUTCOME_DONE);
-	buf_init(&bytes, 4096);
+	buf_init(&bytes, 1 << 20);
 	cr_assert_eq(file_read(&k.dir, w.name, &bytes, &err), OUTCOME_DONE);
 	message_writer_close(&w);
 	cr_expect(file_exists(&k.dir, w.name, NULL), "close keeps the file");
@@ -175,10 +177,29 @@ static enum outcome open_bytes(const struct dir *d, struct view bytes, enum mess
 	return outcome;
 }
 
+/* What is read in one piece is verified in another way than what is not. */
+Test(message, damage_to_a_large_one_is_found)
+{
+	struct dir d = scratch_open();
+	struct buf bytes = file_bytes(5000);
+	struct error err = ERROR_NONE;
+
+	cr_assert_gt(bytes.length, MESSAGE_SMALL);
+	cr_assert_eq(open_bytes(&d, view_buf(&bytes), MESSAGE_VERIFY, &err), OUTCOME_DONE, "%s", err.text);
+	for (size_t i = 0; i < bytes.length; i += 997) {
+		bytes.bytes[i] ^= 0x20;
+		cr_expect_eq(open_bytes(&d, view_buf(&bytes), MESSAGE_VERIFY, &err), OUTCOME_NEVER, "octet %zu", i);
+		cr_expect_eq(err.code, EX_DATAERR, "octet %zu: %s", i, err.text);
+		bytes.bytes[i] ^= 0x20;
+	}
+	buf_release(&bytes);
+	scratch_close(&d);
+}
+
 Test(message, every_damage_is_found)
 {
 	struct dir d = scratch_open();
-	struct buf bytes = file_bytes();
+	struct buf bytes = file_bytes(1);
 	struct error err = ERROR_NONE;
 
 	cr_assert_eq(open_bytes(&d, view_buf(&bytes), MESSAGE_VERIFY, &err), OUTCOME_DONE, "%s", err.text);
@@ -314,7 +335,7 @@ Test(message, what_is_small_stays_in_memory)
 Test(message, an_image_proves_itself_as_a_file_does)
 {
 	struct dir d = scratch_open();
-	struct buf bytes = file_bytes();
+	struct buf bytes = file_bytes(1);
 	struct error err = ERROR_NONE;
 	struct envelope e;
 

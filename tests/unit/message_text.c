@@ -1,6 +1,6 @@
 #include <criterion/criterion.h>
 
-#include "bridge-smtp/text.h"
+#include "queue/message_text.h"
 
 struct text_case {
 	const char *in;

@@ -45,9 +45,9 @@ static size_t held(const struct smtp_server *s)
 {
 	const struct smtp_server_own *own = s->own;
 
-	return sizeof *own + s->output.capacity + own->input.capacity + own->line.line.capacity + own->text.capacity +
-	       own->address.capacity + own->parameter.capacity + own->user.capacity + own->password.capacity +
-	       own->refusal_text.capacity;
+	return sizeof *own + s->output.capacity + own->input.bytes.capacity + own->line.line.capacity +
+	       own->text.capacity + own->address.capacity + own->parameter.capacity + own->user.capacity +
+	       own->password.capacity + own->refusal_text.capacity;
 }
 
 Test(smtp_server, a_verdict_is_waited_for)
@@ -306,11 +306,11 @@ Test(smtp_server, passwords_are_wiped)
 		feed(&s, hello);
 		nothing_happens(&s);
 		feed(&s, ways[i]);
-		cr_expect(holds(&s.own->input, i < 2 ? "BzZWNyZXQ" : "c2VjcmV0"), "this test can fail");
+		cr_expect(holds(&s.own->input.bytes, i < 2 ? "BzZWNyZXQ" : "c2VjcmV0"), "this test can fail");
 		run_to(&s, SMTP_EVENT_AUTH);
 		cr_expect(holds(&s.own->password, "secret"));
 		for (size_t k = 0; k < 3; k++) {
-			cr_expect_not(holds(&s.own->input, secrets[k]), "way %zu: input", i);
+			cr_expect_not(holds(&s.own->input.bytes, secrets[k]), "way %zu: input", i);
 			cr_expect_not(holds(&s.own->line.line, secrets[k]), "way %zu: line", i);
 		}
 		smtp_server_reply(&s, 235, "2.7.0", "Ok");

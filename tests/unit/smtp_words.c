@@ -2,17 +2,6 @@
 
 #include "bridge-smtp/smtp_words.h"
 
-Test(smtp_words, words_are_split_at_spaces)
-{
-	struct view rest = view_text("MAIL   FROM:<a@b>\tx");
-
-	cr_expect(view_is(smtp_word(&rest), "MAIL"));
-	cr_expect(view_is(smtp_word(&rest), "FROM:<a@b>\tx"));
-	cr_expect(view_is(smtp_word(&rest), ""));
-	cr_expect(view_is(smtp_trimmed(view_text("a b \t ")), "a b"));
-	cr_expect(view_is(smtp_trimmed(view_text(" \t")), ""));
-}
-
 Test(smtp_words, a_path_ends_outside_quotes)
 {
 	static const char *const cases[][3] = {

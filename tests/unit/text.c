@@ -129,6 +129,34 @@ Test(text, controls_and_what_is_visible)
 	}
 }
 
+Test(text, strangers_words_are_shown_in_ascii)
+{
+	static const struct {
+		const char *text;
+		size_t maximum;
+		const char *shown;
+	} rows[] = {
+	    {"", 100, ""},
+	    {"plain ~ text", 100, "plain ~ text"},
+	    {"plain", 3, "pla"},
+	    {"plain", 0, ""},
+	    {"\xc3\xa4x\n", 100, "\\xC3\\xA4x\\x0A"},
+	    {"a\x7f\x1b", 100, "a\\x7F\\x1B"},
+	    {"a\nb", 6, "a\\x0Ab"},
+	    {"a\nb", 5, "a\\x0A"},
+	    {"a\nb", 4, "a"},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct buf b;
+
+		buf_init(&b, SIZE_MAX);
+		text_visible_ascii(view_text(rows[i].text), rows[i].maximum, &b);
+		cr_expect_str_eq(buf_string(&b), rows[i].shown, "row %zu", i);
+		buf_release(&b);
+	}
+}
+
 /* ---- names, numbers --------------------------------------------------------------------------------------
  */
 

@@ -87,6 +87,41 @@ Test(users, a_line_is_set_found_and_taken_out)
 	kit_close(&k);
 }
 
+static enum outcome login(const struct kit *k, const char *user, const char *password, struct error *err)
+{
+	struct buf stands;
+	enum outcome outcome;
+
+	buf_init(&stands, 1024);
+	outcome = users_stands(k->path, user, &stands, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = users_check(view_buf(&stands), password, err);
+	buf_release(&stands);
+	return outcome;
+}
+
+Test(users, what_stands_for_nobody_is_as_long_as_a_hash_and_fits_nothing)
+{
+	struct kit k = kit_open();
+	struct error err = ERROR_NONE;
+	char hash[crypto_pwhash_STRBYTES];
+	struct buf one, other;
+
+	buf_init(&one, 1024);
+	buf_init(&other, 1024);
+	cr_assert_eq(crypto_pwhash_str(hash, "secret", 6, USERS_HASH_PASSES, USERS_HASH_MEMORY), 0);
+	set(&k, "ann", hash, NULL);
+	cr_assert_eq(users_stands(k.path, "ann", &one, &err), OUTCOME_DONE);
+	cr_assert_eq(users_stands(k.path, "ben", &other, &err), OUTCOME_DONE);
+	cr_expect_str_eq(buf_string(&one), hash);
+	cr_expect_eq(one.length, other.length);
+	cr_expect_eq(users_check(view_buf(&other), "", &err), OUTCOME_NEVER);
+	cr_expect_eq(users_check(view_text(""), "", &err), OUTCOME_NEVER);
+	buf_release(&one);
+	buf_release(&other);
+	kit_close(&k);
+}
+
 Test(users, a_login_needs_the_password_and_tells_nothing_else)
 {
 	static const struct {
@@ -99,13 +134,12 @@ Test(users, a_login_needs_the_password_and_tells_nothing_else)
 	char hash[crypto_pwhash_STRBYTES];
 	char first[sizeof err.text];
 
-	cr_expect_eq(users_login(k.path, "ann", "secret", &err), OUTCOME_NEVER, "no file: no users");
+	cr_expect_eq(login(&k, "ann", "secret", &err), OUTCOME_NEVER, "no file: no users");
 	cr_assert_eq(crypto_pwhash_str(hash, "secret", 6, USERS_HASH_PASSES, USERS_HASH_MEMORY), 0);
 	set(&k, "ann", hash, NULL);
-	cr_expect_eq(users_login(k.path, "ann", "secret", &err), OUTCOME_DONE, "%s", err.text);
+	cr_expect_eq(login(&k, "ann", "secret", &err), OUTCOME_DONE, "%s", err.text);
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-		cr_expect_eq(
-		    users_login(k.path, wrong[i].user, wrong[i].password, &err), OUTCOME_NEVER, "%s", wrong[i].user);
+		cr_expect_eq(login(&k, wrong[i].user, wrong[i].password, &err), OUTCOME_NEVER, "%s", wrong[i].user);
 		if (i == 0)
 			memcpy(first, err.text, sizeof first);
 		cr_expect_str_eq(err.text, first);

@@ -198,7 +198,7 @@ Test(work, due_ones_wake)
 	kit_close(&k);
 }
 
-static char *looked(struct queue_kit *k, const struct work *w, const char *name)
+static char *looked(struct queue_kit *k, struct work *w, const char *name)
 {
 	char *destination = NULL;
 
@@ -425,6 +425,45 @@ Test(work, what_has_ended_in_a_slot_is_only_removed)
 }
 
 /* A record of which everybody has been told that postmaster is out of reach goes to the operator, from a slot as well. */
+static void note_descriptor(void *context, int fd)
+{
+	struct stat st;
+
+	cr_expect_eq(fstat(fd, &st), 0);
+	cr_expect_eq(st.st_nlink, 0, "it has gone");
+	file_close(&fd);
+	++*(size_t *)context;
+}
+
+/* The descriptor of a message that goes is another's; that of one that stays is closed. */
+Test(work, descriptors_of_what_has_gone)
+{
+	struct queue_kit k;
+	struct settle_item *item;
+	struct work w;
+	size_t count = 0;
+
+	open_world(&k, "x@some.example");
+	kit_done(&k, work_open(&w, &k.process, "smtp", &k.err));
+	work_let_go(&w, note_descriptor, &count);
+	item = take_one(&k, &w);
+	cr_assert_not_null(item);
+	settle_recipient(item, 0, ENTRY_WAITS, "4.4.1", "not now");
+	kit_done(&k, work_done(&w, item, &k.err));
+	kit_done(&k, work_settle(&w, &k.err));
+	cr_expect_eq(count, 0);
+	k.age.now += 100000;
+	item = take_one(&k, &w);
+	cr_assert_not_null(item);
+	settle_recipient(item, 0, ENTRY_RELAYED, "2.0.0", NULL);
+	kit_done(&k, work_done(&w, item, &k.err));
+	kit_done(&k, work_settle(&w, &k.err));
+	cr_expect_eq(count, 1);
+	kit_expect(k.root, "msg", 0);
+	kit_done(&k, work_close(&w, &k.err));
+	kit_close(&k);
+}
+
 Test(work, held_from_a_slot)
 {
 	struct queue_kit k;

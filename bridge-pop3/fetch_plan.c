@@ -1,0 +1,133 @@
+#include "bridge-pop3/fetch_plan.h"
+
+#include <sodium.h>
+
+#include "lib/alloc.h"
+
+/* RFC 1939 7: 1 to 70 octets from 0x21 to 0x7E; longer ones do no harm. */
+static bool uid_valid(const char *uid)
+{
+	size_t length = strlen(uid);
+
+	for (size_t i = 0; i < length; i++)
+		if ((uint8_t)uid[i] < 0x21 || (uint8_t)uid[i] > 0x7E)
+			return false;
+	return length > 0 && length <= FETCHED_UID_MAX;
+}
+
+static int compare_messages(const void *a, const void *b)
+{
+	const struct fetch_message *x = *(struct fetch_message *const *)a;
+	const struct fetch_message *y = *(struct fetch_message *const *)b;
+
+	return strcmp(x->uid, y->uid);
+}
+
+/* UIDs that cannot be believed are taken away. */
+static void names_judge(struct fetch_plan *plan)
+{
+	struct fetch_message **named = mem_array(plan->count + 1, sizeof named[0]);
+	size_t count = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		struct fetch_message *m = &plan->messages[i];
+
+		if (m->uid != NULL && !uid_valid(m->uid))
+			m->uid = NULL;
+		if (m->uid != NULL)
+			named[count++] = m;
+	}
+	if (count > 0)
+		qsort(named, count, sizeof named[0], compare_messages);
+	for (size_t i = 0; i < count;) {
+		size_t same = i + 1;
+
+		while (same < count && strcmp(named[i]->uid, named[same]->uid) == 0)
+			same++;
+		if (same - i > 1)
+			plan->doubled += same - i;
+		for (size_t k = i; same - i > 1 && k < same; k++)
+			named[k]->uid = NULL;
+		i = same;
+	}
+	free(named);
+	for (size_t i = 0; i < plan->count; i++)
+		plan->unnamed += plan->messages[i].uid == NULL;
+}
+
+bool fetch_plan_due(const struct fetch_plan *plan, const struct fetched *state, const struct fetched_item *item)
+{
+	return state->age - item->age >= plan->leave;
+}
+
+static enum fetch_action action_of(
+    const struct fetch_plan *plan, const struct fetched *state, const struct fetch_message *m)
+{
+	const struct fetched_item *item = m->item == FETCH_UNKNOWN ? NULL : &state->items[m->item];
+
+	if (item != NULL && item->kind == FETCHED_MAIL) {
+		/* What has another size under the same name may be another message: its text will tell. */
+		if (item->octets != m->octets)
+			return FETCH_RETRIEVE;
+		return fetch_plan_due(plan, state, item) ? FETCH_DELETE : FETCH_NOTHING;
+	}
+	/* The listing may have said less than there was. */
+	if (item != NULL && (m->too_large || item->octets > plan->max_size))
+		return FETCH_NOTHING;
+	if (m->too_large)
+		return plan->top ? FETCH_LOOK : FETCH_TELL;
+	if (plan->top &&
+	    ((plan->multidrop && m->octets > FETCH_LOOK_ABOVE) || (m->uid == NULL && plan->told_unnamed)))
+		return FETCH_LOOK;
+	return FETCH_RETRIEVE;
+}
+
+void fetch_plan_make(struct fetch_plan *plan, struct fetched *state)
+{
+	plan->doubled = plan->unnamed = 0;
+	plan->told_unnamed = false;
+	names_judge(plan);
+	fetched_index(state);
+	for (size_t i = 0; i < state->count; i++) {
+		state->items[i].present = false;
+		plan->told_unnamed |= state->items[i].uid == NULL && state->items[i].kind == FETCHED_NOTICE;
+	}
+	for (size_t i = 0; i < plan->count; i++) {
+		struct fetch_message *m = &plan->messages[i];
+		struct fetched_item *item = m->uid == NULL ? NULL : fetched_find(state, m->uid);
+
+		m->item = item == NULL ? FETCH_UNKNOWN : (size_t)(item - state->items);
+		m->too_large = m->octets > plan->max_size;
+		m->action = action_of(plan, state, m);
+		if (item != NULL)
+			item->present = true;
+	}
+	for (size_t i = 0; plan->named && !plan->partial && plan->doubled == 0 && i < state->count; i++)
+		if (state->items[i].uid != NULL && !state->items[i].present)
+			state->items[i].gone = true;
+}
+
+static bool is_zero(const uint8_t digest[static FETCHED_DIGEST])
+{
+	return sodium_is_zero(digest, FETCHED_DIGEST) == 1;
+}
+
+size_t fetch_plan_match(const struct fetched *state, const struct fetch_message *m, enum fetched_kind kind,
+    const uint8_t digest[static FETCHED_DIGEST])
+{
+	if (m->item != FETCH_UNKNOWN) {
+		const struct fetched_item *item = &state->items[m->item];
+
+		return item->kind == kind && memcmp(item->digest, digest, FETCHED_DIGEST) == 0 ? m->item
+											       : FETCH_UNKNOWN;
+	}
+	for (size_t i = 0; i < state->count; i++) {
+		const struct fetched_item *item = &state->items[i];
+
+		if (item->kind == kind && !item->present && !item->gone && (item->uid == NULL || m->uid == NULL) &&
+		    memcmp(item->digest, digest, FETCHED_DIGEST) == 0 &&
+		    (kind == FETCHED_MAIL || item->octets == m->octets || !is_zero(digest)))
+			return i;
+	}
+	return FETCH_UNKNOWN;
+}

@@ -1,0 +1,633 @@
+#include "bridge-pop3/fetch.h"
+
+#include "lib/alloc.h"
+#include "lib/text.h"
+
+/* Seconds for our last words to leave. */
+#define FAREWELL 5
+
+static const struct conn_handlers handlers;
+
+/* ---- connecting ---------------------------------------------------------------------------------------------- */
+
+static enum pop3_client_tls client_tls(const struct fetch_box *b)
+{
+	switch (b->policy) {
+	case POLICY_REQUIRED:
+	case POLICY_VERIFIED:
+		return POP3_TLS_NEEDED;
+	case POLICY_OFFERED:
+		return b->plain ? POP3_TLS_NEVER : POP3_TLS_OFFERED;
+	default:
+		return POP3_TLS_NEVER;
+	}
+}
+
+void fetch_session_begin(struct fetch_box *b)
+{
+	const struct dns_address *a = &b->addresses[b->tried];
+
+	b->options = (struct pop3_client_options){
+	    .tls = client_tls(b),
+	    .secured = b->policy == POLICY_IMPLICIT,
+	    .user = b->section->user,
+	    .password = b->password,
+	    /* Whoever asks for no TLS, or takes what is offered, lets the password go in clear. */
+	    .clear = b->policy == POLICY_NONE || b->policy == POLICY_OFFERED,
+	};
+	b->progress_before = b->progress;
+	b->conn = conn_connect(b->fetch->base, (const struct sockaddr *)&a->address, a->length,
+	    (unsigned)b->section->connect, &handlers, b);
+	pop3_client_init(&b->client, &b->options);
+	b->spoke = true;
+}
+
+static void forget_plan(struct fetch_box *b)
+{
+	free(b->plan.messages);
+	b->plan = (struct fetch_plan){0};
+	b->next = b->under_way = 0;
+	b->round = 0;
+	b->round_octets = 0;
+	b->laid_count = 0;
+	b->laid_octets = 0;
+	b->planned = b->leaving = b->round_full = b->broken = b->incomplete = false;
+}
+
+void fetch_session_close(struct fetch_box *b)
+{
+	fetch_mail_drop(&b->mail);
+	if (b->conn != NULL && b->leaving)
+		conn_finish(b->conn, FAREWELL);
+	else if (b->conn != NULL)
+		conn_free(b->conn);
+	b->conn = NULL;
+	if (b->spoke)
+		pop3_client_release(&b->client);
+	b->spoke = false;
+	forget_plan(b);
+}
+
+static void begin_tls(struct fetch_box *b)
+{
+	if (!conn_start_tls(b->conn, b->tls, b->host))
+		pop3_client_lost(&b->client, "the server spoke between STLS and TLS");
+}
+
+static void flush(struct fetch_box *b)
+{
+	if (b->client.output.length == 0)
+		return;
+	conn_write(b->conn, view_buf(&b->client.output));
+	buf_clear(&b->client.output);
+}
+
+/* ---- what is asked for ---------------------------------------------------------------------------------------- */
+
+static void ask_delete(struct fetch_box *b, size_t number)
+{
+	pop3_client_delete(&b->client, number);
+	b->under_way++;
+}
+
+static void ask_retrieve(struct fetch_box *b, size_t number)
+{
+	const struct fetch_message *m = &b->plan.messages[number];
+
+	pop3_client_retrieve(&b->client, number);
+	b->under_way++;
+	b->round++;
+	b->round_octets += m->octets;
+	/* What has no name is safe from being sent again only when QUIT was answered. */
+	if (b->plan.unnamed > 0 && (b->round >= FETCH_ROUND || b->round_octets >= FETCH_ROUND_OCTETS))
+		b->round_full = true;
+}
+
+static void ask_top(struct fetch_box *b, size_t number)
+{
+	pop3_client_top(&b->client, number, 0);
+	b->under_way++;
+}
+
+/* Makes durable what was laid. */
+static enum outcome commit(struct fetch_box *b, struct error *err)
+{
+	enum outcome outcome = fetched_commit(&b->state, err);
+
+	if (outcome == OUTCOME_DONE)
+		b->progress += b->laid_count;
+	return outcome;
+}
+
+/* The same, and the server may delete it, as far as it is due. */
+static enum outcome settle(struct fetch_box *b, struct error *err)
+{
+	enum outcome outcome = commit(b, err);
+
+	for (size_t i = 0; i < b->laid_count && outcome == OUTCOME_DONE; i++) {
+		const struct fetched_item *item = &b->state.items[b->plan.messages[b->laid[i]].item];
+
+		if (item->kind == FETCHED_MAIL && fetch_plan_due(&b->plan, &b->state, item))
+			ask_delete(b, b->laid[i]);
+		else if (item->kind == FETCHED_MAIL)
+			b->counts.left++;
+	}
+	b->laid_count = 0;
+	b->laid_octets = 0;
+	return outcome;
+}
+
+static enum outcome laid_add(struct fetch_box *b, size_t number, uint64_t octets, struct error *err)
+{
+	b->laid[b->laid_count++] = number;
+	b->laid_octets += octets;
+	if (b->laid_count == FETCH_GROUP || b->laid_octets >= FETCH_GROUP_OCTETS)
+		return settle(b, err);
+	return OUTCOME_DONE;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Was somebody told of this message, which has no name, before? */
+static bool told_before(struct fetch_box *b, size_t number, struct view head)
+{
+	const struct fetch_message *m = &b->plan.messages[number];
+	uint8_t digest[FETCHED_DIGEST] = {0};
+	size_t known;
+
+	if (m->uid != NULL)
+		return false;
+	if (head.length > 0)
+		fetch_digest(head, digest);
+	known = fetch_plan_match(&b->state, m, FETCHED_NOTICE, digest);
+	if (known != FETCH_UNKNOWN)
+		b->state.items[known].present = true;
+	return known != FETCH_UNKNOWN;
+}
+
+static enum outcome tell_too_large(
+    struct fetch_box *b, size_t number, struct view head, uint64_t octets, uint64_t limit, struct error *err)
+{
+	char has[24];
+	char takes[24];
+	char why[100];
+	enum outcome outcome;
+
+	if (told_before(b, number, head))
+		return OUTCOME_DONE;
+	size_print(octets, has);
+	size_print(limit, takes);
+	snprintf(why, sizeof why, "it has %s, and at most %s are fetched", has, takes);
+	outcome = fetch_notice_lay(b, number, NULL, head, octets, why, "Too large to be fetched", err);
+	return outcome == OUTCOME_DONE ? laid_add(b, number, 0, err) : outcome;
+}
+
+static enum outcome ask_one(struct fetch_box *b, size_t number, struct error *err)
+{
+	const struct fetch_message *m = &b->plan.messages[number];
+
+	switch (m->action) {
+	case FETCH_DELETE:
+		ask_delete(b, number);
+		return OUTCOME_DONE;
+	case FETCH_RETRIEVE:
+		ask_retrieve(b, number);
+		return OUTCOME_DONE;
+	case FETCH_LOOK:
+		ask_top(b, number);
+		return OUTCOME_DONE;
+	case FETCH_TELL:
+		return tell_too_large(b, number, view_of(NULL, 0), m->octets, b->plan.max_size, err);
+	default:
+		b->counts.left += b->state.items[m->item].kind == FETCHED_MAIL;
+		return OUTCOME_DONE;
+	}
+}
+
+/* Asks for as much as is good at once. *ASKED: there is something new for the machine. */
+static enum outcome ask(struct fetch_box *b, bool *asked, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
+	size_t before = b->under_way;
+
+	while (b->next < b->plan.count && !b->round_full && b->under_way < FETCH_AHEAD && outcome == OUTCOME_DONE)
+		outcome = ask_one(b, b->next++, err);
+	if (outcome == OUTCOME_DONE && b->under_way == 0)
+		outcome = settle(b, err);
+	if (outcome == OUTCOME_DONE && b->under_way == 0) {
+		b->leaving = true;
+		pop3_client_quit(&b->client);
+		*asked = true;
+		return OUTCOME_DONE;
+	}
+	*asked = b->under_way > before;
+	return outcome;
+}
+
+/* ---- what comes ------------------------------------------------------------------------------------------------ */
+
+static void warn(struct fetch_box *b, const char *sentence)
+{
+	char *name = mem_format("fetch-%s", b->section->name);
+
+	log_event(&b->fetch->queue.log, name, "trouble", "reason", sentence);
+	fprintf(stderr, "packetboat-fetch: %s: %s\n", b->section->name, sentence);
+	free(name);
+}
+
+static void tell_doubled(struct fetch_box *b)
+{
+	char *text;
+
+	if (b->plan.doubled == 0)
+		return;
+	text =
+	    mem_format("%zu messages at %s have a UID that another has too: they are known by their texts alone, and "
+		       "retrieved in each run",
+		b->plan.doubled, b->host);
+	warn(b, text);
+	free(text);
+}
+
+static enum outcome on_ready(struct fetch_box *b, struct error *err)
+{
+	struct pop3_client *c = &b->client;
+	struct fetch_plan *plan = &b->plan;
+
+	*plan = (struct fetch_plan){
+	    .messages = mem_array(c->count + 1, sizeof plan->messages[0]),
+	    .count = c->count,
+	    .max_size = b->max_size,
+	    .leave = b->section->leave,
+	    .named = c->named,
+	    .partial = c->count == POP3_CLIENT_MESSAGES,
+	    .top = c->top,
+	    .multidrop = b->section->multidrop != NULL,
+	};
+	for (size_t i = 0; i < plan->count; i++) {
+		plan->messages[i].octets = pop3_client_octets(c, i);
+		plan->messages[i].uid = pop3_client_uid(c, i);
+	}
+	b->planned = true;
+	if (!plan->named && plan->leave > 0 && plan->count > 0)
+		return error_set(err, EX_CONFIG,
+		    "%s gives its messages no UIDs, so that nothing can be left there without being fetched again in "
+		    "each "
+		    "run: take leave-on-server out of %s; nothing was fetched",
+		    b->host, b->section->where);
+	fetch_plan_make(plan, &b->state);
+	tell_doubled(b);
+	if (b->fetch->verbose)
+		fprintf(stderr, "packetboat-fetch: %s: %zu messages at %s\n", b->section->name, plan->count, b->host);
+	return OUTCOME_DONE;
+}
+
+/* The end of what is larger than it may be, or than was said: no way but to hang up. */
+static enum outcome break_off(struct fetch_box *b, size_t number, uint64_t limit, struct error *err)
+{
+	struct fetch_message *m = &b->plan.messages[number];
+	uint64_t octets = b->mail.text.octets > m->octets ? b->mail.text.octets : m->octets;
+	struct buf head = b->mail.text.head;
+	enum outcome outcome;
+
+	buf_init(&b->mail.text.head, 1);
+	fetch_mail_drop(&b->mail);
+	outcome = tell_too_large(b, number, view_buf(&head), octets, limit, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = commit(b, err);
+	buf_release(&head);
+	b->broken = true;
+	return outcome;
+}
+
+static enum outcome on_text(struct fetch_box *b, const struct pop3_client_event *event, struct error *err)
+{
+	uint64_t limit = b->max_size;
+	struct fetch_mail *mail = &b->mail;
+	enum outcome outcome;
+
+	if (event->top) {
+		/* As much of it as fits. */
+		size_t room = b->header.maximum - b->header.length;
+
+		buf_append(&b->header, event->bytes.bytes, (size_t)smaller(event->bytes.length, room));
+		return OUTCOME_DONE;
+	}
+	if (!mail->open) {
+		outcome = fetch_mail_begin(mail, b, event->number, err);
+		if (outcome != OUTCOME_DONE)
+			return outcome;
+	}
+	fetch_text_add(&mail->text, event->bytes);
+	if (mail->text.text.outcome == OUTCOME_LATER) {
+		*err = mail->text.text.err;
+		return OUTCOME_LATER;
+	}
+	if (mail->text.looked && b->plan.multidrop)
+		limit = smaller(limit, mail->text.address.max_size);
+	return mail->text.octets > limit ? break_off(b, event->number, limit, err) : OUTCOME_DONE;
+}
+
+static enum outcome tell_looping(struct fetch_box *b, size_t number, const struct error *why, struct error *err)
+{
+	const struct config *c = &b->fetch->config;
+	struct buf head = b->mail.text.head;
+	enum outcome outcome;
+
+	buf_init(&b->mail.text.head, 1);
+	if (told_before(b, number, view_buf(&head))) {
+		buf_release(&head);
+		return OUTCOME_DONE;
+	}
+	outcome = fetch_notice_lay(b, number, c->postmaster != NULL ? c->postmaster : "postmaster", view_buf(&head),
+	    FETCHED_ANY_SIZE, why->text, "Not fetched", err);
+	buf_release(&head);
+	return outcome == OUTCOME_DONE ? laid_add(b, number, 0, err) : outcome;
+}
+
+static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct error *err)
+{
+	struct error why = ERROR_NONE;
+	size_t known;
+	uint64_t octets;
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (!b->mail.open) /* an empty one */
+		outcome = fetch_mail_begin(&b->mail, b, number, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	outcome = fetch_mail_end(&b->mail, &known, &why);
+	octets = b->mail.text.octets;
+	if (outcome == OUTCOME_NEVER && why.code == EX_DATAERR) {
+		warn(b, why.text);
+		outcome = tell_looping(b, number, &why, err);
+	} else if (outcome != OUTCOME_DONE) {
+		*err = why;
+	} else if (known == FETCH_UNKNOWN) {
+		outcome = laid_add(b, number, octets, err);
+	} else if (fetch_plan_due(&b->plan, &b->state, &b->state.items[known])) {
+		ask_delete(b, number);
+	} else {
+		b->counts.left++;
+	}
+	fetch_mail_drop(&b->mail);
+	return outcome;
+}
+
+static enum outcome on_topped(struct fetch_box *b, size_t number, struct error *err)
+{
+	const struct fetch_message *m = &b->plan.messages[number];
+	struct fetch_address a;
+	uint8_t digest[FETCHED_DIGEST];
+	size_t known;
+	uint64_t limit = b->max_size;
+	enum outcome outcome =
+	    fetch_address_read(&a, &b->fetch->config, b->section, &b->fetch->queue.mail, view_buf(&b->header), err);
+
+	if (b->plan.multidrop)
+		limit = smaller(limit, a.max_size);
+	fetch_address_release(&a);
+	fetch_digest(view_buf(&b->header), digest);
+	known = m->uid != NULL ? FETCH_UNKNOWN : fetch_plan_match(&b->state, m, FETCHED_NOTICE, digest);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	if (known != FETCH_UNKNOWN && (m->octets > limit || b->state.items[known].octets > limit))
+		b->state.items[known].present = true;
+	else if (m->octets > limit)
+		outcome = tell_too_large(b, number, view_buf(&b->header), m->octets, limit, err);
+	else
+		ask_retrieve(b, number);
+	buf_clear(&b->header);
+	return outcome;
+}
+
+/* TOP is not to be had: what is small enough by its listing is retrieved all the same. */
+static enum outcome on_top_refused(struct fetch_box *b, size_t number, struct error *err)
+{
+	const struct fetch_message *m = &b->plan.messages[number];
+
+	buf_clear(&b->header);
+	b->plan.top = false;
+	if (m->too_large)
+		return tell_too_large(b, number, view_of(NULL, 0), m->octets, b->max_size, err);
+	ask_retrieve(b, number);
+	return OUTCOME_DONE;
+}
+
+static enum outcome on_refused(struct fetch_box *b, const struct pop3_client_event *event, struct error *err)
+{
+	if (event->request == POP3_TOP)
+		return on_top_refused(b, event->number, err);
+	fetch_mail_drop(&b->mail);
+	b->incomplete = true;
+	error_set(&b->refused, EX_TEMPFAIL, "%s refuses to %s message %zu: %s", b->host,
+	    event->request == POP3_RETRIEVE ? "give" : "delete", event->number + 1, event->text);
+	return OUTCOME_DONE;
+}
+
+/* The deletions stand: what was deleted need not be known any more, nor what is not there. */
+static void on_closed_well(struct fetch_box *b)
+{
+	bool all = b->next == b->plan.count && !b->incomplete && !b->plan.partial;
+
+	for (size_t i = 0; i < b->plan.count; i++) {
+		struct fetch_message *m = &b->plan.messages[i];
+
+		if (!m->delete || m->item == FETCH_UNKNOWN)
+			continue;
+		b->state.items[m->item].gone = true;
+		b->counts.deleted++;
+		b->progress++;
+	}
+	for (size_t i = 0; all && i < b->state.count; i++)
+		if (!b->state.items[i].present)
+			b->state.items[i].gone = true;
+}
+
+/* RFC 7435: rather in clear than not at all, where nobody asked for more. */
+static bool clear_will_do(const struct fetch_box *b)
+{
+	return b->policy == POLICY_OFFERED && !b->plain &&
+	       (b->client.stage == POP3_STAGE_STLS || b->client.stage == POP3_STAGE_TLS);
+}
+
+/* What is whole is kept, even now. */
+static void fail(struct fetch_box *b, const struct error *why)
+{
+	struct error err = *why;
+	struct error own = ERROR_NONE;
+
+	fetch_mail_drop(&b->mail);
+	if (commit(b, &own) != OUTCOME_DONE && own.text[0] != '\0' && why->code != own.code)
+		err = own;
+	fetch_box_session_over(b, &err);
+}
+
+static void on_closed(struct fetch_box *b, const struct pop3_client_event *event)
+{
+	struct error err = ERROR_NONE;
+
+	if (!event->committed) {
+		error_set(&err, EX_TEMPFAIL, "%s: %s", b->host, event->text);
+		fail(b, &err);
+		return;
+	}
+	on_closed_well(b);
+	if (fetched_keep(&b->state, &err) == OUTCOME_DONE) {
+		err = b->refused;
+		b->refused = ERROR_NONE;
+	}
+	fetch_box_session_over(b, err.code != EX_OK ? &err : NULL);
+}
+
+static void on_failed(struct fetch_box *b, const struct pop3_client_event *event)
+{
+	struct error err = ERROR_NONE;
+
+	if (clear_will_do(b)) {
+		char *text = mem_format("%s: %s; going on without TLS", b->host, event->text);
+
+		warn(b, text);
+		free(text);
+		fetch_session_close(b);
+		b->plain = true;
+		fetch_session_begin(b);
+		return;
+	}
+	/* A password that is refused by one address is refused by all. */
+	error_set(
+	    &err, b->client.stage == POP3_STAGE_AUTH ? EX_TEMPFAIL : EX_UNAVAILABLE, "%s: %s", b->host, event->text);
+	fail(b, &err);
+}
+
+/* True when the session is over. */
+static bool handle(
+    struct fetch_box *b, const struct pop3_client_event *event, enum outcome *outcome, struct error *err)
+{
+	switch (event->kind) {
+	case POP3_CLIENT_STLS:
+		flush(b);
+		begin_tls(b);
+		break;
+	case POP3_CLIENT_READY:
+		*outcome = on_ready(b, err);
+		break;
+	case POP3_CLIENT_TEXT:
+		*outcome = on_text(b, event, err);
+		break;
+	case POP3_CLIENT_RETRIEVED:
+		b->under_way--;
+		*outcome = on_retrieved(b, event->number, err);
+		break;
+	case POP3_CLIENT_TOPPED:
+		b->under_way--;
+		*outcome = on_topped(b, event->number, err);
+		break;
+	case POP3_CLIENT_REFUSED:
+		b->under_way--;
+		*outcome = on_refused(b, event, err);
+		break;
+	case POP3_CLIENT_DELETED:
+		b->under_way--;
+		b->plan.messages[event->number].delete = true;
+		break;
+	case POP3_CLIENT_FAILED:
+		/* What the machine has still to say, it says. */
+		b->leaving = b->client.output.length > 0;
+		flush(b);
+		on_failed(b, event);
+		return true;
+	case POP3_CLIENT_CLOSED:
+		flush(b);
+		on_closed(b, event);
+		return true;
+	}
+	return false;
+}
+
+/* Does what can be done now. The session may be over afterwards. */
+static void work(struct fetch_box *b)
+{
+	struct pop3_client_event event;
+	struct error err = ERROR_NONE;
+	enum outcome outcome = OUTCOME_DONE;
+	bool asked = true;
+
+	while (asked && outcome == OUTCOME_DONE) {
+		while (outcome == OUTCOME_DONE && !b->broken && pop3_client_next(&b->client, &event))
+			if (handle(b, &event, &outcome, &err))
+				return;
+		if (b->broken && outcome == OUTCOME_DONE) {
+			fetch_box_session_over(b, NULL);
+			return;
+		}
+		asked = false;
+		if (outcome == OUTCOME_DONE && b->planned && !b->leaving)
+			outcome = ask(b, &asked, &err);
+	}
+	if (outcome != OUTCOME_DONE)
+		fail(b, &err);
+	else
+		flush(b);
+}
+
+enum outcome fetch_session_keep(struct fetch_box *b, struct error *err)
+{
+	fetch_mail_drop(&b->mail);
+	return commit(b, err);
+}
+
+/* ---- the connection --------------------------------------------------------------------------------------------- */
+
+static void on_connected(void *context)
+{
+	struct fetch_box *b = context;
+
+	conn_timeout(b->conn, (unsigned)b->section->timeout);
+	if (b->options.secured)
+		begin_tls(b);
+	work(b);
+}
+
+static void on_input(void *context)
+{
+	struct fetch_box *b = context;
+	struct view in = conn_input(b->conn);
+
+	pop3_client_feed(&b->client, in);
+	conn_take(b->conn, in.length);
+	work(b);
+}
+
+static void on_drained(void *context)
+{
+	work(context);
+}
+
+static void on_secured(void *context)
+{
+	struct fetch_box *b = context;
+
+	if (!b->options.secured)
+		pop3_client_secured(&b->client);
+	work(b);
+}
+
+static void on_lost(void *context, const struct error *why)
+{
+	struct fetch_box *b = context;
+
+	pop3_client_lost(&b->client, why->text[0] != '\0' ? why->text : "the connection was closed");
+	work(b);
+}
+
+static const struct conn_handlers handlers = {
+    .connected = on_connected,
+    .input = on_input,
+    .drained = on_drained,
+    .secured = on_secured,
+    .closed = on_lost,
+};

@@ -1,0 +1,370 @@
+#include "bridge-pop3/maildrop.h"
+
+#include <sodium.h>
+
+#include "bridge-pop3/maildrop_index.h"
+#include "bridge-pop3/maildrop_list.h"
+#include "lib/alloc.h"
+#include "lib/limits.h"
+#include "lib/lock.h"
+#include "lib/stream.h"
+#include "lib/wire.h"
+#include "queue/maildir.h"
+
+/* In the Maildir; no other program takes them for anything of its own. */
+#define LOCK_NAME  "packetboat-pop3.lock"
+#define INDEX_NAME "packetboat-pop3.octets"
+
+/* Octets of a file that are counted at a time. */
+#define COUNT_CHUNK ((size_t)65536)
+
+struct maildrop {
+	struct dir box;
+	struct lock lock;
+	struct mail_list list;
+	char *trouble;
+};
+
+/* ---- octets ---------------------------------------------------------------------------------------------- */
+
+/* The LFs in BYTES with no CR before them; *LAST is the octet before BYTES and then their last. */
+static uint64_t bare_lfs(struct view bytes, uint8_t *last)
+{
+	const uint8_t *end = bytes.bytes + bytes.length;
+	const uint8_t *at = bytes.bytes;
+	uint64_t count = 0;
+
+	while (at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		count += (at == bytes.bytes ? *last : at[-1]) != '\r';
+		at++;
+	}
+	*last = end[-1];
+	return count;
+}
+
+/* Reads the open file to its end: how large it is, and the octets that line ends add. */
+static enum outcome count_file(int fd, const char *name, uint64_t *size, uint64_t *added, struct error *err)
+{
+	uint8_t *chunk = mem_resize(NULL, COUNT_CHUNK, 1);
+	uint8_t last = '\n';
+	struct fd_source file;
+	enum outcome outcome;
+	size_t got;
+
+	*size = *added = 0;
+	fd_source_init(&file, fd, name);
+	while ((outcome = source_read(&file.source, chunk, COUNT_CHUNK, &got, err)) == OUTCOME_DONE && got > 0) {
+		*added += bare_lfs(view_of(chunk, got), &last);
+		*size += got;
+	}
+	if (last != '\n')
+		*added += 2;
+	free(chunk);
+	return outcome;
+}
+
+static uint64_t message_key(const struct mail_list *l, size_t number)
+{
+	uint8_t uid[MAILDROP_UID];
+	struct reader r;
+
+	mail_list_uid(l, number, uid);
+	reader_init(&r, view_of(uid, sizeof uid));
+	return read_u64(&r);
+}
+
+static void set_octets(struct mail *m, uint64_t size, uint32_t added)
+{
+	m->octets = size + added;
+	m->added = added;
+	m->flags |= MAIL_OCTETS | MAIL_INDEX;
+}
+
+/*
+ * Reads message NUMBER to count it. One that cannot be read is listed all the same, with no octets: whoever retrieves it is
+ * told why, which is more than nobody ever hearing of it.
+ */
+static void count_message(struct maildrop *d, size_t number)
+{
+	struct mail *m = &d->list.items[number];
+	struct error err = ERROR_NONE;
+	uint64_t size = 0;
+	uint64_t added = 0;
+	int fd;
+	enum outcome outcome = maildrop_message(d, number, &fd, &size, &err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = count_file(fd, m->path, &size, &added, &err);
+	file_close(&fd);
+	if (outcome == OUTCOME_DONE && added <= UINT32_MAX)
+		set_octets(m, size, (uint32_t)added);
+	else if (outcome == OUTCOME_DONE)
+		m->octets = size + added;
+	else if ((m->flags & MAIL_GONE) == 0 && d->trouble == NULL)
+		d->trouble = mem_string(err.text);
+}
+
+/* ---- the index ------------------------------------------------------------------------------------------- */
+
+/* A missing or broken index is an empty one. */
+static bool index_read(struct size_index *x, const struct dir *box)
+{
+	struct buf file;
+	bool good;
+
+	buf_init(&file, LIMIT_SMALL_FILE);
+	good = file_read(box, INDEX_NAME, &file, NULL) == OUTCOME_DONE && index_parse(x, view_buf(&file));
+	if (!good)
+		*x = (struct size_index){0};
+	buf_release(&file);
+	return good;
+}
+
+static enum outcome index_store(const struct dir *box, struct size_index *x, struct error *err)
+{
+	struct dir tmp;
+	struct buf file;
+	enum outcome outcome = dir_open(&tmp, box, "tmp", err);
+
+	buf_init(&file, LIMIT_SMALL_FILE);
+	index_print(x, &file);
+	/* Not waited for: what a crash takes back is counted again. */
+	if (outcome == OUTCOME_DONE && !file.failed)
+		outcome = file_replace(&tmp, box, INDEX_NAME, view_buf(&file), err);
+	dir_close(&tmp);
+	buf_release(&file);
+	return outcome;
+}
+
+/* Writes what is known of the messages whose names do not tell it: no more of those that are gone. */
+static void index_write(struct maildrop *d)
+{
+	struct size_index x = {0};
+	struct error err = ERROR_NONE;
+
+	for (size_t i = 0; i < d->list.count; i++) {
+		const struct mail *m = &d->list.items[i];
+
+		if ((m->flags & MAIL_INDEX) != 0)
+			index_add(&x, message_key(&d->list, i), m->octets - m->added, m->added);
+	}
+	if (index_store(&d->box, &x, &err) != OUTCOME_DONE && d->trouble == NULL) {
+		error_context(&err, "the index of message sizes, made again at every login");
+		d->trouble = mem_string(err.text);
+	}
+	index_release(&x);
+}
+
+/* Octets for all messages: from the index, or by reading those that nobody has read before. */
+static void find_octets(struct maildrop *d, size_t unknown)
+{
+	struct size_index x = {0};
+	size_t counted = 0;
+	size_t found = 0;
+
+	if (unknown == 0)
+		return;
+	index_read(&x, &d->box);
+	for (size_t i = 0; i < d->list.count; i++) {
+		struct mail *m = &d->list.items[i];
+		const struct index_entry *known;
+
+		if ((m->flags & MAIL_OCTETS) != 0)
+			continue;
+		known = index_find(&x, message_key(&d->list, i));
+		if (known != NULL) {
+			set_octets(m, known->size, known->added);
+			found++;
+		} else {
+			count_message(d, i);
+			counted += (m->flags & MAIL_INDEX) != 0;
+		}
+	}
+	mail_list_forget_gone(&d->list);
+	if (counted > 0 || found != x.count)
+		index_write(d);
+	index_release(&x);
+}
+
+/* ---- opening and closing --------------------------------------------------------------------------------- */
+
+static enum outcome box_open(struct dir *box, const struct dir *mail, const char *user, struct error *err)
+{
+	enum outcome outcome = dir_open(box, mail, user, err);
+	bool found;
+
+	if (outcome == OUTCOME_DONE || err->code != EX_NOINPUT)
+		return outcome;
+	outcome = maildir_find(mail, user, &found, err);
+	return outcome != OUTCOME_DONE ? outcome
+	       : found		       ? error_set(err, EX_TEMPFAIL, "%s/%s has just been made", mail->path, user)
+		       : error_set(err, EX_NOINPUT, "%s has no Maildir %s/%s", user, mail->path, user);
+}
+
+static enum outcome box_lock(struct maildrop *d, bool *in_use, struct error *err)
+{
+	enum outcome outcome = lock_try_held(&d->lock, &d->box, LOCK_NAME, in_use, err);
+
+	if (*in_use)
+		error_set(err, EX_TEMPFAIL, "another session has %s open", d->box.path);
+	return outcome;
+}
+
+enum outcome maildrop_open(
+    struct maildrop **d, const struct dir *mail, const char *user, bool *in_use, struct error *err)
+{
+	struct maildrop *new = mem_alloc(sizeof *new);
+	size_t unknown = 0;
+	enum outcome outcome;
+
+	*d = NULL;
+	*in_use = false;
+	new->lock = LOCK_NONE;
+	outcome = box_open(&new->box, mail, user, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = box_lock(new, in_use, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = mail_list_read(&new->list, &new->box, err);
+	if (outcome != OUTCOME_DONE) {
+		maildrop_close(new);
+		return outcome;
+	}
+	for (size_t i = 0; i < new->list.count; i++)
+		unknown += (new->list.items[i].flags &MAIL_OCTETS) == 0;
+	find_octets(new, unknown);
+	*d = new;
+	return OUTCOME_DONE;
+}
+
+void maildrop_close(struct maildrop *d)
+{
+	if (d == NULL)
+		return;
+	mail_list_release(&d->list);
+	lock_release(&d->lock);
+	dir_close(&d->box);
+	free(d->trouble);
+	free(d);
+}
+
+const char *maildrop_trouble(const struct maildrop *d)
+{
+	return d->trouble;
+}
+
+/* ---- messages -------------------------------------------------------------------------------------------- */
+
+size_t maildrop_count(const struct maildrop *d)
+{
+	return d->list.count;
+}
+
+uint64_t maildrop_octets(const struct maildrop *d, size_t number)
+{
+	return d->list.items[number].octets;
+}
+
+void maildrop_uid(const struct maildrop *d, size_t number, struct buf *out)
+{
+	uint8_t uid[MAILDROP_UID];
+	char text[sodium_base64_ENCODED_LEN(MAILDROP_UID, sodium_base64_VARIANT_URLSAFE_NO_PADDING)];
+
+	mail_list_uid(&d->list, number, uid);
+	sodium_bin2base64(text, sizeof text, uid, sizeof uid, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	buf_text(out, text);
+}
+
+bool maildrop_own(const struct maildrop *d, size_t number)
+{
+	const struct mail *m = &d->list.items[number];
+
+	return (m->flags & MAIL_INDEX) == 0 && mail_name_own((const char *)mail_unique(m).bytes, m->unique);
+}
+
+/* Looks where M is now: false, and a sentence, when it is gone or that cannot be told. */
+static bool found_again(struct maildrop *d, struct mail *m, struct error *err)
+{
+	if ((m->flags & MAIL_GONE) == 0 && mail_list_follow(&d->list, &d->box, err) != OUTCOME_DONE)
+		return false;
+	if ((m->flags & MAIL_GONE) == 0)
+		return true;
+	error_set(err, EX_NOINPUT, "the message is gone: another program has removed it");
+	return false;
+}
+
+enum outcome maildrop_message(struct maildrop *d, size_t number, int *fd, uint64_t *size, struct error *err)
+{
+	struct mail *m = &d->list.items[number];
+	struct error why = ERROR_NONE;
+	enum outcome outcome = file_open_sized(&d->box, m->path, fd, size, &why);
+
+	if (outcome != OUTCOME_DONE && why.code == EX_NOINPUT) {
+		if (!found_again(d, m, &why))
+			outcome = why.outcome;
+		else
+			outcome = file_open_sized(&d->box, m->path, fd, size, &why);
+	}
+	if (outcome != OUTCOME_DONE) {
+		if (err != NULL)
+			*err = why;
+		return outcome;
+	}
+	/* The index lies: somebody has changed the file. The next who opens counts anew. */
+	if ((m->flags & MAIL_INDEX) != 0 && *size != m->octets - m->added)
+		file_remove(&d->box, INDEX_NAME, NULL);
+	return OUTCOME_DONE;
+}
+
+/* ---- removing -------------------------------------------------------------------------------------------- */
+
+static enum outcome remove_message(struct maildrop *d, size_t number, bool *found, struct error *err)
+{
+	struct mail *m = &d->list.items[number];
+	enum outcome outcome = file_remove_found(&d->box, m->path, found, err);
+
+	if (outcome != OUTCOME_DONE || *found)
+		return outcome;
+	if (found_again(d, m, err))
+		return file_remove_found(&d->box, m->path, found, err);
+	return err->code == EX_NOINPUT ? OUTCOME_DONE : err->outcome;
+}
+
+static enum outcome sync_place(const struct maildrop *d, const char *name, struct error *err)
+{
+	struct dir place;
+	enum outcome outcome = dir_open(&place, &d->box, name, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_sync(&place, err);
+	dir_close(&place);
+	return outcome;
+}
+
+enum outcome maildrop_remove(
+    struct maildrop *d, const uint32_t *numbers, size_t count, size_t *removed, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
+	bool changed[2] = {false, false}; /* new, cur */
+	size_t kept = 0;
+
+	*removed = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct error why = ERROR_NONE;
+		bool found = false;
+
+		if (remove_message(d, numbers[i], &found, &why) != OUTCOME_DONE && kept++ == 0) {
+			*err = why;
+			outcome = why.outcome;
+		}
+		*removed += found;
+		changed[d->list.items[numbers[i]].path[0] == 'c'] |= found;
+	}
+	for (int i = 0; i < 2; i++)
+		if (changed[i] && outcome == OUTCOME_DONE)
+			outcome = sync_place(d, i == 0 ? "new" : "cur", err);
+		else if (changed[i])
+			(void)sync_place(d, i == 0 ? "new" : "cur", NULL);
+	if (kept > 0)
+		error_context(err, "%zu of %zu messages could not be removed", kept, count);
+	return outcome;
+}

@@ -1,0 +1,64 @@
+/*
+ * The messages of a Maildir, read from its directories without looking at any file. For maildrop.c alone.
+ */
+#ifndef BRIDGE_POP3_MAILDROP_LIST_H
+#define BRIDGE_POP3_MAILDROP_LIST_H
+
+#include "lib/file.h"
+
+#define MAILDROP_UID 12 /* bytes of a UID before it is made text */
+
+enum {
+	MAIL_OCTETS = 1, /* they are known */
+	MAIL_INDEX = 2,	 /* from the index */
+	MAIL_TWIN = 4,	 /* another file has the same unique part: what tells them apart is in `twins` */
+	MAIL_GONE = 8,	 /* its file was looked for and not found */
+};
+
+struct mail {
+	const char *path; /* "new/NAME" or "cur/NAME", in a block of the list */
+	uint64_t octets;
+	uint32_t added; /* MAIL_INDEX: octets that the file does not hold itself, for its line ends */
+	uint32_t time;	/* seconds, from the front of the name; UINT32_MAX: that, or more */
+	uint8_t unique; /* length of the unique part of the name */
+	uint8_t flags;
+};
+
+struct mail_twin {
+	size_t number;
+	uint64_t inode;
+	uint8_t uid[MAILDROP_UID];
+};
+
+struct mail_block;
+
+struct mail_list {
+	struct mail *items; /* sorted */
+	size_t count;
+	size_t capacity;
+	struct mail_block *blocks; /* hold the paths */
+	struct mail_twin *twins;
+	size_t twin_count;
+	size_t twin_capacity;
+};
+
+/* Reads new and cur below BOX. L is set in every case. */
+enum outcome mail_list_read(struct mail_list *l, const struct dir *box, struct error *err);
+void mail_list_release(struct mail_list *l);
+/* Reads the directories once more: the messages of L get the paths that they have now, or MAIL_GONE. */
+enum outcome mail_list_follow(struct mail_list *l, const struct dir *box, struct error *err);
+/* What the UID of message NUMBER is made of. */
+void mail_list_uid(const struct mail_list *l, size_t number, uint8_t uid[static MAILDROP_UID]);
+struct view mail_unique(const struct mail *m);
+/* Removes the messages with MAIL_GONE from L. */
+void mail_list_forget_gone(struct mail_list *l);
+
+/*
+ * The length of the unique part of NAME (LENGTH octets), and the octets that ",W=" tells: 0 when it does not, or tells what
+ * cannot be. With ",S=", the size of the file, it must be between that and twice that, since only line ends are added.
+ */
+size_t mail_name_parse(const char *name, size_t length, uint64_t *octets);
+/* Is NAME one that we gave (maildir_name)? UNIQUE: the length of its unique part. */
+bool mail_name_own(const char *name, size_t unique);
+
+#endif

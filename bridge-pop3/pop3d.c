@@ -1,0 +1,158 @@
+#include "bridge-pop3/pop3d.h"
+
+#include "lib/alloc.h"
+
+/* Descriptors that connections leave to the rest; a session that is logged in has two or three of its own besides. */
+#define FILES_KEPT 64
+
+static void complain(void *context, const char *sentence)
+{
+	(void)context;
+	fprintf(stderr, "packetboat-pop3d: %s\n", sentence);
+}
+
+static void log_complaint(void *context, const char *sentence)
+{
+	log_event(context, "pop3d", "trouble", "reason", sentence);
+}
+
+/* ---- what the server asks -------------------------------------------------------------------------------- */
+
+static enum outcome on_reload(void *context, struct error *err)
+{
+	struct pop3d *d = context;
+	struct settings *settings = NULL;
+	enum outcome outcome = settings_load(&settings, d->config_path, log_complaint, &d->queue.log, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = settings_tls(settings, err);
+	if (outcome == OUTCOME_DONE) {
+		const struct strings *listen = &settings->config.pop3d.server.listen;
+
+		outcome = server_listen(d->server, listen->items, listen->count, err);
+	}
+	if (outcome != OUTCOME_DONE) {
+		settings_drop(settings);
+		return outcome;
+	}
+	settings_drop(d->settings);
+	d->settings = settings;
+	return OUTCOME_DONE;
+}
+
+static void on_swept(void *context)
+{
+	queue_follow_log(&((struct pop3d *)context)->queue);
+}
+
+static int service_of(const char *text, const char **address)
+{
+	return (int)listen_pop3(text, address);
+}
+
+/* ---- beginning and ending -------------------------------------------------------------------------------- */
+
+static enum outcome parts_start(struct pop3d *d, bool verbose, struct error *err)
+{
+	const struct config *c = &d->settings->config;
+	enum outcome outcome = queue_open(&d->queue, c->spool, c->host, err);
+
+	d->queue_is_open = outcome == OUTCOME_DONE;
+	d->queue.log.echo = verbose;
+	if (outcome == OUTCOME_DONE)
+		outcome = maildrop_workers_start(&d->workers, server_base(d->server), &d->queue.mail, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = logins_start(&d->logins, server_base(d->server), &session_login_calls, err);
+	return outcome;
+}
+
+static void parts_stop(struct pop3d *d)
+{
+	server_drop(d->server);
+	logins_stop(d->logins);
+	maildrop_workers_stop(d->workers);
+	if (d->queue_is_open)
+		queue_close(&d->queue);
+	settings_drop(d->settings);
+	server_free(d->server);
+	free(d->chunk);
+}
+
+/* The sockets first, since low ports may need root; then no longer root; then the spool. */
+static enum outcome daemon_begin(struct pop3d *d, const struct pop3d_start *start, struct error *err)
+{
+	const struct config_server *c = &d->settings->config.pop3d.server;
+	enum outcome outcome = server_listen(d->server, c->listen.items, c->listen.count, err);
+
+	/* A key of the operator's may be for root alone to read; one of our own belongs to whom we become. */
+	if (outcome == OUTCOME_DONE && c->certificate != NULL)
+		outcome = settings_tls(d->settings, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = server_become(d->server, c->user, c->group, start->terminal, err);
+	if (outcome == OUTCOME_DONE && c->certificate == NULL)
+		outcome = settings_tls(d->settings, err);
+	return outcome == OUTCOME_DONE ? parts_start(d, start->verbose, err) : outcome;
+}
+
+static enum outcome serve(struct pop3d *d, const struct pop3d_start *start, struct error *err)
+{
+	enum outcome outcome = daemon_begin(d, start, err);
+
+	if (outcome == OUTCOME_DONE)
+		server_run(d->server, &d->queue.log);
+	return outcome;
+}
+
+static enum outcome serve_alone(
+    struct pop3d *d, const struct pop3d_start *start, enum listen_pop3 service, struct error *err)
+{
+	enum outcome outcome = settings_tls(d->settings, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = server_alone(d->server, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = parts_start(d, start->verbose, err);
+	if (outcome == OUTCOME_DONE)
+		server_run_alone(d->server, (int)service, &d->queue.log);
+	return outcome;
+}
+
+/* SERVICE: of the one session at standard input and output; null: the daemon. */
+static enum outcome run(const struct pop3d_start *start, const enum listen_pop3 *service, struct error *err)
+{
+	static const char *const services[] = {"pop3", "pop3s"};
+	struct pop3d d = {.config_path = start->config_path};
+	struct server_calls calls = session_calls;
+	const struct server_options options = {
+	    .name = "pop3d",
+	    .config_path = start->config_path,
+	    .example = "127.0.0.1:2110",
+	    .services = services,
+	    .service = service_of,
+	    .session_size = session_size,
+	    .files_kept = FILES_KEPT,
+	    .calls = &calls,
+	    .context = &d,
+	};
+	enum outcome outcome;
+
+	calls.reload = on_reload;
+	calls.swept = on_swept;
+	d.chunk = mem_alloc(POP3D_CHUNK);
+	server_make(&d.server, &options);
+	outcome = settings_load(&d.settings, start->config_path, complain, NULL, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = service == NULL ? serve(&d, start, err) : serve_alone(&d, start, *service, err);
+	parts_stop(&d);
+	return outcome;
+}
+
+enum outcome pop3d_serve(const struct pop3d_start *start, struct error *err)
+{
+	return run(start, NULL, err);
+}
+
+enum outcome pop3d_serve_stdio(const struct pop3d_start *start, enum listen_pop3 service, struct error *err)
+{
+	return run(start, &service, err);
+}

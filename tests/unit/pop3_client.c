@@ -1,0 +1,324 @@
+/*
+ * The POP3 client's machine: what it says to all kinds of servers, and what it tells, however the server's words are cut.
+ */
+#include <criterion/criterion.h>
+
+#include "bridge-pop3/pop3_client.h"
+#include "lib/alloc.h"
+#include "lib/text.h"
+
+/* What the driver does at READY: "r0 t1 d0 q" retrieves the first, asks TOP of the second, deletes the first, quits. */
+struct play {
+	const char *name;
+	struct pop3_client_options options;
+	const char *requests;
+	const char *server;
+	const char *said; /* by the client, CRLF as | */
+	const char *told; /* events, each with a blank behind it */
+};
+
+struct run {
+	struct pop3_client client;
+	const struct play *play;
+	struct buf said;
+	struct buf told;
+	char last; /* kind of the last event, to join texts */
+};
+
+static void act(struct run *r)
+{
+	for (const char *c = r->play->requests; *c != '\0'; c++) {
+		size_t number = c[0] == 'q' || c[0] == ' ' ? 0 : (size_t)(c[1] - '0');
+
+		if (*c == 'r')
+			pop3_client_retrieve(&r->client, number);
+		else if (*c == 't')
+			pop3_client_top(&r->client, number, 0);
+		else if (*c == 'd')
+			pop3_client_delete(&r->client, number);
+		else if (*c == 'q')
+			pop3_client_quit(&r->client);
+	}
+}
+
+static void show(struct buf *out, struct view v)
+{
+	for (size_t i = 0; i < v.length; i++)
+		if (v.bytes[i] == '\n')
+			buf_byte(out, '|');
+		else if (v.bytes[i] != '\r')
+			buf_byte(out, v.bytes[i]);
+}
+
+static void tell_ready(struct run *r)
+{
+	buf_format(&r->told, "ready%s", r->client.named ? "" : "-unnamed");
+	for (size_t i = 0; i < r->client.count; i++)
+		buf_format(&r->told, ",%llu:%s", (unsigned long long)pop3_client_octets(&r->client, i),
+		    pop3_client_uid(&r->client, i) == NULL ? "-" : pop3_client_uid(&r->client, i));
+	buf_byte(&r->told, ' ');
+}
+
+static void tell(struct run *r, const struct pop3_client_event *e)
+{
+	static const char *const words[] = {[POP3_CLIENT_STLS] = "stls",
+	    [POP3_CLIENT_RETRIEVED] = "retrieved",
+	    [POP3_CLIENT_TOPPED] = "topped",
+	    [POP3_CLIENT_REFUSED] = "refused",
+	    [POP3_CLIENT_DELETED] = "deleted",
+	    [POP3_CLIENT_FAILED] = "failed",
+	    [POP3_CLIENT_CLOSED] = "closed"};
+
+	if (r->last == POP3_CLIENT_TEXT && e->kind != POP3_CLIENT_TEXT)
+		buf_text(&r->told, "\" ");
+	switch (e->kind) {
+	case POP3_CLIENT_READY:
+		tell_ready(r);
+		act(r);
+		break;
+	case POP3_CLIENT_TEXT:
+		if (r->last != POP3_CLIENT_TEXT)
+			buf_byte(&r->told, '"');
+		show(&r->told, e->bytes);
+		break;
+	case POP3_CLIENT_STLS:
+		buf_text(&r->told, "stls ");
+		break;
+	case POP3_CLIENT_FAILED:
+	case POP3_CLIENT_CLOSED:
+		buf_format(
+		    &r->told, "%s%s[%s](%s) ", words[e->kind], e->committed ? "-committed" : "", e->code, e->text);
+		break;
+	default:
+		buf_format(&r->told, "%s%zu ", words[e->kind], e->number);
+	}
+	r->last = (char)e->kind;
+}
+
+static void work(struct run *r)
+{
+	struct pop3_client_event event;
+
+	while (pop3_client_next(&r->client, &event)) {
+		show(&r->said, view_buf(&r->client.output));
+		buf_clear(&r->client.output);
+		tell(r, &event);
+	}
+	show(&r->said, view_buf(&r->client.output));
+	buf_clear(&r->client.output);
+}
+
+/* "~" in the server's words: TLS stands now; "#": the connection is lost. */
+static void feed(struct run *r, const char *words, size_t length)
+{
+	while (length > 0) {
+		size_t plain = 0;
+
+		while (plain < length && words[plain] != '~' && words[plain] != '#')
+			plain++;
+		if (plain > 0)
+			pop3_client_feed(&r->client, view_of(words, plain));
+		work(r);
+		if (plain < length && words[plain] == '~')
+			pop3_client_secured(&r->client);
+		else if (plain < length)
+			pop3_client_lost(&r->client, "lost");
+		work(r);
+		plain += plain < length;
+		words += plain;
+		length -= plain;
+	}
+}
+
+/* STEP octets at a time; 0: any number. */
+static void play(const struct play *p, size_t step)
+{
+	struct run r = {.play = p, .last = -1};
+	size_t length = strlen(p->server);
+	uint32_t seed = 7;
+
+	buf_init(&r.said, SIZE_MAX);
+	buf_init(&r.told, SIZE_MAX);
+	pop3_client_init(&r.client, &p->options);
+	for (size_t at = 0; at < length;) {
+		size_t piece = step > 0 ? step : 1 + (seed = seed * 1103515245 + 12345) / 65536 % 40;
+
+		piece = piece < length - at ? piece : length - at;
+		feed(&r, p->server + at, piece);
+		at += piece;
+	}
+	cr_assert_str_eq(buf_string(&r.said), p->said, "%s: said %s", p->name, buf_string(&r.said));
+	cr_assert_str_eq(buf_string(&r.told), p->told, "%s: told %s", p->name, buf_string(&r.told));
+	pop3_client_release(&r.client);
+	buf_release(&r.said);
+	buf_release(&r.told);
+}
+
+#define CLEAR                                                                                                        \
+	{                                                                                                            \
+		.tls = POP3_TLS_NEVER, .clear = true, .user = "ann", .password = "a pass"                            \
+	}
+#define IMPLICIT                                                                                                     \
+	{                                                                                                            \
+		.tls = POP3_TLS_NEEDED, .secured = true, .user = "ann", .password = "pw"                             \
+	}
+#define NEEDED                                                                                                       \
+	{                                                                                                            \
+		.tls = POP3_TLS_NEEDED, .user = "ann", .password = "pw"                                              \
+	}
+#define OFFERED                                                                                                      \
+	{                                                                                                            \
+		.tls = POP3_TLS_OFFERED, .clear = true, .user = "ann", .password = "pw"                              \
+	}
+#define CAPA	"+OK hi\r\n+OK\r\nTOP\r\nUIDL\r\nPIPELINING\r\nSASL LOGIN PLAIN\r\n.\r\n"
+#define LISTING "+OK 2 30\r\n+OK\r\n1 10\r\n2 20\r\n.\r\n+OK\r\n1 aa\r\n2 bb\r\n.\r\n"
+
+static const struct play plays[] = {
+    {"a whole session, pipelined", IMPLICIT, "r0 r1 d0 d1 q",
+	CAPA "+OK in\r\n" LISTING "+OK\r\nA: b\r\n\r\n..dot\r\n.\r\n+OK\r\n.\r\n+OK\r\n+OK\r\n+OK bye\r\n",
+	"CAPA|AUTH PLAIN AGFubgBwdw==|STAT|LIST|UIDL|RETR 1|RETR 2|DELE 1|DELE 2|QUIT|",
+	"ready,10:aa,20:bb \"A: b||.dot|\" retrieved0 retrieved1 deleted0 deleted1 closed-committed[](done: bye) "},
+    {"nothing but RFC 1939's least", CLEAR, "r0 t0 d0 q",
+	"+OK\r\n-ERR what\r\n+OK\r\n+OK\r\n+OK 1 5\r\n+OK\r\n1 5\r\n.\r\n-ERR no\r\n+OK\r\nx\r\n.\r\n-ERR "
+	"no\r\n+OK\r\n"
+	"+OK\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|RETR 1|TOP 1 0|DELE 1|QUIT|",
+	"ready-unnamed,5:- \"x|\" retrieved0 refused0 deleted0 closed-committed[](done: the server gives no "
+	"reason) "},
+    {"STLS, then all anew", NEEDED, "q",
+	"+OK\r\n+OK\r\nSTLS\r\nSASL PLAIN\r\n.\r\n+OK go\r\n~+OK\r\nTOP\r\n.\r\n+OK\r\n+OK\r\n" LISTING "+OK\r\n",
+	"CAPA|STLS|CAPA|USER ann|PASS pw|STAT|LIST|UIDL|QUIT|",
+	"stls ready,10:aa,20:bb closed-committed[](done: the server gives no reason) "},
+    {"STLS is not offered", NEEDED, "", "+OK\r\n+OK\r\nTOP\r\n.\r\n", "CAPA|",
+	"failed[](the server does not offer TLS (STLS), which is asked for) "},
+    {"STLS is refused", NEEDED, "", "+OK\r\n-ERR\r\n-ERR never heard\r\n", "CAPA|STLS|",
+	"failed[](the server refuses STLS: never heard) "},
+    {"STLS where it is offered", OFFERED, "", "+OK\r\n+OK\r\nSTLS\r\n.\r\n+OK\r\n", "CAPA|STLS|", "stls "},
+    {"in clear where it is not", OFFERED, "", "+OK\r\n+OK\r\n.\r\n", "CAPA|USER ann|", ""},
+    {"a password is not sent in clear", {.tls = POP3_TLS_OFFERED, .user = "ann", .password = "pw"}, "",
+	"+OK\r\n+OK\r\n.\r\n", "CAPA|",
+	"failed[](the password is not sent without TLS, which the server does not offer) "},
+    {"a password with a line end", {.secured = true, .user = "ann", .password = "a\r\nDELE 1"}, "", "+OK\r\n-ERR\r\n",
+	"CAPA|", "failed[](user or password is empty, or holds a line end) "},
+    {"the greeting refuses", IMPLICIT, "", "-ERR [SYS/TEMP] later\r\n", "",
+	"failed[SYS/TEMP](the server turns us away: [SYS/TEMP] later) "},
+    {"the login is refused", IMPLICIT, "", CAPA "-ERR [AUTH] wrong\r\n", "CAPA|AUTH PLAIN AGFubgBwdw==|",
+	"failed[AUTH](the server refuses the login: [AUTH] wrong) "},
+    {"the box is in use", CLEAR, "", "+OK\r\n-ERR\r\n+OK\r\n-ERR [in-use] busy\r\n", "CAPA|USER ann|PASS a pass|",
+	"failed[in-use](the server refuses the login: [in-use] busy) "},
+    {"no POP3 at all", CLEAR, "", "220 smtp\r\n", "", "failed[](the server's answer is none: 220 smtp) "},
+    {"one at a time without PIPELINING", CLEAR, "r0 r1 q",
+	"+OK\r\n-ERR\r\n+OK\r\n+OK\r\n" LISTING "+OK\r\na\r\n.\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|RETR 1|RETR 2|", "ready,10:aa,20:bb \"a|\" retrieved0 "},
+    {"LF alone ends a line of status and of listing", CLEAR, "r0 q",
+	"+OK\n-ERR\n+OK\n+OK\n+OK 1 5\n+OK\n1 5\n.\n+OK\n1 aa\n.\n+OK\nx\ny\r\n.\r\n+OK\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|RETR 1|QUIT|",
+	"ready,5:aa \"x|y|\" retrieved0 closed-committed[](done: the server gives no reason) "},
+    {"listings of all kinds", CLEAR, "",
+	"+OK\r\n-ERR\r\n+OK\r\n+OK\r\n+OK 9 99\r\n+OK\r\n0 1\r\n1 007 x\r\n1 8\r\nx 9\r\n5 50\r\n4 40\r\n7 "
+	"-1\r\n99999999999 1\r\n"
+	"8 80\r\n\r\n.\r\n+OK\r\n8 eight\r\n5 a b\r\n1 \x01\r\n3 three\r\n1 one \r\n5 \r\n.\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|", "ready,7:one,50:-,80:eight "},
+    {"the connection is lost", CLEAR, "r0", "+OK\r\n-ERR\r\n+OK\r\n+OK\r\n" LISTING "+OK\r\nhalf\r\n#+OK\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|RETR 1|", "ready,10:aa,20:bb \"half|\" closed[](lost) "},
+    {"QUIT is refused", CLEAR, "d0 q", "+OK\r\n-ERR\r\n+OK\r\n+OK\r\n" LISTING "+OK\r\n-ERR some not deleted\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|DELE 1|QUIT|",
+	"ready,10:aa,20:bb deleted0 closed[](not all was deleted: some not deleted) "},
+    {"a word too many", CLEAR, "", "+OK\r\n-ERR\r\n+OK\r\n+OK\r\n" LISTING "+OK what\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|",
+	"ready,10:aa,20:bb closed[](the server speaks without being asked: what) "},
+};
+
+Test(pop3_client, servers_of_all_kinds_however_cut)
+{
+	for (size_t i = 0; i < sizeof plays / sizeof plays[0]; i++) {
+		play(&plays[i], 1);
+		play(&plays[i], SIZE_MAX);
+		play(&plays[i], 0);
+		play(&plays[i], 7);
+	}
+}
+
+/* What stands behind "+OK" of STLS came in clear, from whoever stands in between. */
+Test(pop3_client, words_behind_STLS_end_the_session)
+{
+	const struct play together = {"injected", NEEDED, "", "+OK\r\n-ERR\r\n+OK\r\n+OK in\r\n", "CAPA|STLS|",
+	    "failed[](the server spoke between STLS and TLS: somebody stands in between) "};
+	const struct play apart = {"injected later", NEEDED, "", "+OK\r\n-ERR\r\n+OK\r\n+OK in\r\n~", "CAPA|STLS|",
+	    "stls failed[](the server spoke between STLS and TLS: somebody stands in between) "};
+
+	play(&together, SIZE_MAX);
+	play(&apart, 1);
+}
+
+Test(pop3_client, a_long_password_is_sent_when_it_is_asked_for)
+{
+	char password[301];
+	struct play p = {"long", {.secured = true, .user = "ann", .password = password}, "", CAPA "+ \r\n", NULL, ""};
+	struct buf said;
+
+	memset(password, 'x', 300);
+	password[300] = '\0';
+	buf_init(&said, SIZE_MAX);
+	buf_text(&said, "CAPA|AUTH PLAIN|AGFubgB4");
+	for (int i = 0; i < 99; i++)
+		buf_text(&said, "eHh4");
+	buf_text(&said, "eHg=|");
+	p.said = buf_string(&said);
+	play(&p, SIZE_MAX);
+	buf_release(&said);
+}
+
+Test(pop3_client, a_listing_without_end_is_ended)
+{
+	struct pop3_client c;
+	struct pop3_client_options options = IMPLICIT;
+	struct pop3_client_event event;
+	bool ended = false;
+
+	pop3_client_init(&c, &options);
+	pop3_client_feed(&c, view_text("+OK\r\n+OK\r\n"));
+	for (int i = 0; i < 1000 && !ended; i++) {
+		pop3_client_feed(&c, view_text("X\r\n"));
+		while (pop3_client_next(&c, &event))
+			ended |= event.kind == POP3_CLIENT_FAILED;
+	}
+	cr_assert(ended);
+	pop3_client_release(&c);
+}
+
+/* Ahead go as many commands as the window lets, and all in the end. */
+Test(pop3_client, the_window_bounds_what_is_ahead)
+{
+	struct pop3_client c;
+	struct pop3_client_options options = IMPLICIT;
+	struct pop3_client_event event;
+	size_t deleted = 0;
+	size_t longest = 0;
+
+	pop3_client_init(&c, &options);
+	pop3_client_feed(&c, view_text(CAPA "+OK in\r\n+OK\r\n+OK\r\n"));
+	for (int i = 1; i <= 500; i++) {
+		char *line = mem_format("%d 10\r\n", i);
+
+		pop3_client_feed(&c, view_text(line));
+		free(line);
+	}
+	pop3_client_feed(&c, view_text(".\r\n-ERR\r\n"));
+	while (pop3_client_next(&c, &event))
+		if (event.kind == POP3_CLIENT_READY)
+			for (size_t i = 0; i < 500; i++)
+				pop3_client_delete(&c, i);
+	buf_clear(&c.output);
+	while (deleted < 500) {
+		pop3_client_feed(&c, view_text("+OK\r\n"));
+		while (pop3_client_next(&c, &event)) {
+			cr_assert_eq(event.kind, POP3_CLIENT_DELETED);
+			cr_assert_eq(event.number, deleted++);
+		}
+		longest = c.output.length > longest ? c.output.length : longest;
+		buf_clear(&c.output);
+	}
+	cr_assert_leq(longest, POP3_CLIENT_WINDOW + 20);
+	pop3_client_release(&c);
+}
