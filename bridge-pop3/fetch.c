@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "lib/alloc.h"
-#include "lib/net_daemon.h"
+#include "lib/daemon.h"
 
 /* Seconds for one question to the name servers. */
 #define DNS_SECONDS 20

@@ -29,6 +29,8 @@
 /* At a server without UIDs a cut makes everything be sent again that was not deleted by QUIT: so it is said so often. */
 #define FETCH_ROUND	   64
 #define FETCH_ROUND_OCTETS ((uint64_t)4 << 20)
+/* Octets that an answer to TOP may have. */
+#define FETCH_HEADER_MAX ((uint64_t)1 << 20)
 /* A message of at most so many octets is kept in memory until it is whole. */
 #define FETCH_SMALL 32768
 
@@ -101,6 +103,7 @@ struct fetch_box {
 	struct dns_address addresses[FETCH_ADDRESSES];
 	size_t address_count;
 	size_t tried; /* addresses before this one */
+	bool no_top;  /* its server answers TOP with more than a header */
 	bool plain;   /* TLS failed where it is only offered, and is left out */
 
 	/* A session. */
@@ -124,6 +127,7 @@ struct fetch_box {
 	uint64_t laid_octets;
 	struct fetch_mail mail; /* the text under way */
 	struct buf header;	/* the answer to TOP */
+	uint64_t header_octets; /* of it, those that did not fit included */
 
 	struct fetch_counts counts;
 	uint64_t progress; /* messages settled in this run, and at the beginning of the session */

@@ -29,8 +29,9 @@ static void laid(struct fetch_box *b, size_t number)
 enum outcome fetch_mail_begin(struct fetch_mail *mail, struct fetch_box *b, size_t number, struct error *err)
 {
 	struct fetch *f = b->fetch;
-	enum outcome outcome = handover_begin_small(&f->queue, &mail->handover, FETCH_SMALL, err);
+	enum outcome outcome = queue_space(&f->queue, message_of(b, number)->octets, err);
 
+	handover_begin_small(&f->queue, &mail->handover, FETCH_SMALL);
 	mail->box = b;
 	mail->number = number;
 	mail->open = true;
@@ -174,7 +175,8 @@ enum outcome fetch_notice_lay(struct fetch_box *b, size_t number, const char *to
 	if (head.length > 0)
 		fetch_digest(head, item.digest);
 	envelope_init(&e);
-	outcome = handover_begin_small(&b->fetch->queue, &h, FETCH_SMALL, err);
+	handover_begin_small(&b->fetch->queue, &h, FETCH_SMALL);
+	outcome = queue_space(&b->fetch->queue, FETCH_SMALL, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = notice_address(b, to, head, &e, err);
 	if (outcome == OUTCOME_DONE)

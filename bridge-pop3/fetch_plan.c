@@ -4,17 +4,6 @@
 
 #include "lib/alloc.h"
 
-/* RFC 1939 7: 1 to 70 octets from 0x21 to 0x7E; longer ones do no harm. */
-static bool uid_valid(const char *uid)
-{
-	size_t length = strlen(uid);
-
-	for (size_t i = 0; i < length; i++)
-		if ((uint8_t)uid[i] < 0x21 || (uint8_t)uid[i] > 0x7E)
-			return false;
-	return length > 0 && length <= FETCHED_UID_MAX;
-}
-
 static int compare_messages(const void *a, const void *b)
 {
 	const struct fetch_message *x = *(struct fetch_message *const *)a;
@@ -32,7 +21,7 @@ static void names_judge(struct fetch_plan *plan)
 	for (size_t i = 0; i < plan->count; i++) {
 		struct fetch_message *m = &plan->messages[i];
 
-		if (m->uid != NULL && !uid_valid(m->uid))
+		if (m->uid != NULL && !fetched_uid_valid(view_text(m->uid)))
 			m->uid = NULL;
 		if (m->uid != NULL)
 			named[count++] = m;
@@ -74,6 +63,9 @@ static enum fetch_action action_of(
 	/* The listing may have said less than there was. */
 	if (item != NULL && (m->too_large || item->octets > plan->max_size))
 		return FETCH_NOTHING;
+	/* Where every owner has a way of his own, only the header says whether it has become wide enough. */
+	if (item != NULL && plan->multidrop)
+		return plan->top ? FETCH_LOOK : FETCH_NOTHING;
 	if (m->too_large)
 		return plan->top ? FETCH_LOOK : FETCH_TELL;
 	if (plan->top &&

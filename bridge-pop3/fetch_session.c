@@ -51,6 +51,8 @@ static void forget_plan(struct fetch_box *b)
 	b->round_octets = 0;
 	b->laid_count = 0;
 	b->laid_octets = 0;
+	buf_clear(&b->header);
+	b->header_octets = 0;
 	b->planned = b->leaving = b->round_full = b->broken = b->incomplete = false;
 }
 
@@ -151,21 +153,36 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Was somebody told of this message, which has no name, before? */
-static bool told_before(struct fetch_box *b, size_t number, struct view head)
+/* The notice that was sent about this message, of which no more is known than HEAD (may be empty); FETCH_UNKNOWN: none. */
+static size_t notice_of(const struct fetch_box *b, size_t number, struct view head)
 {
 	const struct fetch_message *m = &b->plan.messages[number];
 	uint8_t digest[FETCHED_DIGEST] = {0};
-	size_t known;
 
 	if (m->uid != NULL)
-		return false;
+		return m->item != FETCH_UNKNOWN && b->state.items[m->item].kind == FETCHED_NOTICE ? m->item
+												  : FETCH_UNKNOWN;
 	if (head.length > 0)
 		fetch_digest(head, digest);
-	known = fetch_plan_match(&b->state, m, FETCHED_NOTICE, digest);
-	if (known != FETCH_UNKNOWN)
-		b->state.items[known].present = true;
-	return known != FETCH_UNKNOWN;
+	return fetch_plan_match(&b->state, m, FETCHED_NOTICE, digest);
+}
+
+/* Was somebody told of it? Nobody is told twice, though it should turn out to be larger than was known. */
+static bool told_before(struct fetch_box *b, size_t number, struct view head, uint64_t octets)
+{
+	size_t known = notice_of(b, number, head);
+	struct fetched_item *item;
+
+	if (known == FETCH_UNKNOWN)
+		return false;
+	item = &b->state.items[known];
+	item->present = true;
+	if (octets > item->octets) {
+		item->octets = octets;
+		b->state.changed = true;
+		b->progress += b->plan.messages[number].uid != NULL; /* the next session passes it by */
+	}
+	return true;
 }
 
 static enum outcome tell_too_large(
@@ -176,7 +193,7 @@ static enum outcome tell_too_large(
 	char why[100];
 	enum outcome outcome;
 
-	if (told_before(b, number, head))
+	if (told_before(b, number, head, octets))
 		return OUTCOME_DONE;
 	size_print(octets, has);
 	size_print(limit, takes);
@@ -264,7 +281,7 @@ static enum outcome on_ready(struct fetch_box *b, struct error *err)
 	    .leave = b->section->leave,
 	    .named = c->named,
 	    .partial = c->count == POP3_CLIENT_MESSAGES,
-	    .top = c->top,
+	    .top = c->top && !b->no_top,
 	    .multidrop = b->section->multidrop != NULL,
 	};
 	for (size_t i = 0; i < plan->count; i++) {
@@ -310,10 +327,16 @@ static enum outcome on_text(struct fetch_box *b, const struct pop3_client_event 
 	enum outcome outcome;
 
 	if (event->top) {
-		/* As much of it as fits. */
+		/* As much of it as fits. Where it is more than any header, it is not worth asking for. */
 		size_t room = b->header.maximum - b->header.length;
 
 		buf_append(&b->header, event->bytes.bytes, (size_t)smaller(event->bytes.length, room));
+		b->header_octets += event->bytes.length;
+		if (b->header_octets > FETCH_HEADER_MAX) {
+			b->broken = b->no_top = true;
+			b->progress++;
+			return commit(b, err);
+		}
 		return OUTCOME_DONE;
 	}
 	if (!mail->open) {
@@ -338,7 +361,7 @@ static enum outcome tell_looping(struct fetch_box *b, size_t number, const struc
 	enum outcome outcome;
 
 	buf_init(&b->mail.text.head, 1);
-	if (told_before(b, number, view_buf(&head))) {
+	if (told_before(b, number, view_buf(&head), FETCHED_ANY_SIZE)) {
 		buf_release(&head);
 		return OUTCOME_DONE;
 	}
@@ -377,30 +400,34 @@ static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct erro
 	return outcome;
 }
 
+static void header_forget(struct fetch_box *b)
+{
+	buf_clear(&b->header);
+	b->header_octets = 0;
+}
+
 static enum outcome on_topped(struct fetch_box *b, size_t number, struct error *err)
 {
 	const struct fetch_message *m = &b->plan.messages[number];
+	struct view head = view_buf(&b->header);
 	struct fetch_address a;
-	uint8_t digest[FETCHED_DIGEST];
-	size_t known;
 	uint64_t limit = b->max_size;
+	size_t known = notice_of(b, number, head);
 	enum outcome outcome =
-	    fetch_address_read(&a, &b->fetch->config, b->section, &b->fetch->queue.mail, view_buf(&b->header), err);
+	    fetch_address_read(&a, &b->fetch->config, b->section, &b->fetch->queue.mail, head, err);
 
 	if (b->plan.multidrop)
 		limit = smaller(limit, a.max_size);
 	fetch_address_release(&a);
-	fetch_digest(view_buf(&b->header), digest);
-	known = m->uid != NULL ? FETCH_UNKNOWN : fetch_plan_match(&b->state, m, FETCHED_NOTICE, digest);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	if (known != FETCH_UNKNOWN && (m->octets > limit || b->state.items[known].octets > limit))
 		b->state.items[known].present = true;
 	else if (m->octets > limit)
-		outcome = tell_too_large(b, number, view_buf(&b->header), m->octets, limit, err);
+		outcome = tell_too_large(b, number, head, m->octets, limit, err);
 	else
 		ask_retrieve(b, number);
-	buf_clear(&b->header);
+	header_forget(b);
 	return outcome;
 }
 
@@ -409,7 +436,7 @@ static enum outcome on_top_refused(struct fetch_box *b, size_t number, struct er
 {
 	const struct fetch_message *m = &b->plan.messages[number];
 
-	buf_clear(&b->header);
+	header_forget(b);
 	b->plan.top = false;
 	if (m->too_large)
 		return tell_too_large(b, number, view_of(NULL, 0), m->octets, b->max_size, err);

@@ -13,6 +13,8 @@
 #define OCTETS_MAX ((uint64_t)1 << 44)
 #define PLACE	   4 /* "new/", "cur/" */
 #define NUMBER_MAX 20
+/* A Maildir in which others are at work is read so many times, at most. */
+#define READS 4
 
 struct mail_block {
 	struct mail_block *next;
@@ -134,7 +136,8 @@ static void on_file(void *context, const char *name, size_t length)
 	if (name[0] == '.' || length > UINT8_MAX)
 		return;
 	path = path_room(l, PLACE + length + 1);
-	memcpy(path, r->place, PLACE);
+	memcpy(path, r->place, PLACE - 1);
+	path[PLACE - 1] = '/';
 	memcpy(path + PLACE, name, length + 1);
 	l->items = mem_grow(l->items, l->count, &l->capacity, sizeof l->items[0]);
 	m = &l->items[l->count++];
@@ -286,24 +289,66 @@ static void settle_all_twins(struct mail_list *l, const struct dir *box)
 
 /* ---- the list -------------------------------------------------------------------------------------------- */
 
-enum outcome mail_list_read(struct mail_list *l, const struct dir *box, struct error *err)
+/* In the order in which messages move, so that one which moves meanwhile is seen at least once. */
+static const char *const places[] = {"new", "cur"};
+
+#define PLACES (sizeof places / sizeof places[0])
+
+static bool same_time(struct timespec a, struct timespec b)
 {
-	/* In the order in which messages move, so that one which moves meanwhile is seen at least once. */
-	static const char *const places[] = {"new", "cur"};
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* Adds what is there to L. *CALM: nothing came, went or changed its name meanwhile. */
+static enum outcome read_places(struct mail_list *l, const struct dir *box, bool *calm, struct error *err)
+{
+	struct timespec before[PLACES];
 	enum outcome outcome = OUTCOME_DONE;
 
-	*l = (struct mail_list){0};
-	for (size_t i = 0; i < sizeof places / sizeof places[0] && outcome == OUTCOME_DONE; i++) {
-		struct reading r = {l, i == 0 ? "new/" : "cur/"};
+	*calm = true;
+	for (size_t i = 0; i < PLACES; i++)
+		before[i] = dir_changed(box, places[i]);
+	for (size_t i = 0; i < PLACES && outcome == OUTCOME_DONE; i++) {
+		struct reading r = {l, places[i]};
 
 		outcome = dir_files(box, places[i], on_file, &r, err);
 	}
+	for (size_t i = 0; i < PLACES; i++)
+		*calm = *calm && same_time(before[i], dir_changed(box, places[i]));
+	return outcome;
+}
+
+/* Names that were read twice. */
+static void drop_same_paths(struct mail_list *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (kept == 0 || strcmp(l->items[kept - 1].path, l->items[i].path) != 0)
+			l->items[kept++] = l->items[i];
+	l->count = kept;
+}
+
+/*
+ * A file that gets another name while its directory is read may be seen under both, under one, or not at all (readdir(3)).
+ * So what was read in unrest is read again, and what was seen at any time counts: of several names of a message those that
+ * are no longer there are sorted out behind that.
+ */
+enum outcome mail_list_read(struct mail_list *l, const struct dir *box, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
+	bool calm = false;
+
+	*l = (struct mail_list){0};
+	for (int reads = 0; reads < READS && !calm && outcome == OUTCOME_DONE; reads++)
+		outcome = read_places(l, box, &calm, err);
 	if (outcome != OUTCOME_DONE) {
 		mail_list_release(l);
 		return outcome;
 	}
 	if (l->count > 1)
 		qsort(l->items, l->count, sizeof l->items[0], compare);
+	drop_same_paths(l);
 	settle_all_twins(l, box);
 	return OUTCOME_DONE;
 }
@@ -316,12 +361,21 @@ void mail_list_release(struct mail_list *l)
 	*l = (struct mail_list){0};
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+	const struct mail_twin *x = a;
+	const struct mail_twin *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
 static const struct mail_twin *twin_of(const struct mail_list *l, size_t number)
 {
-	for (size_t i = 0; (l->items[number].flags & MAIL_TWIN) != 0 && i < l->twin_count; i++)
-		if (l->twins[i].number == number)
-			return &l->twins[i];
-	return NULL;
+	const struct mail_twin wanted = {.number = number};
+
+	if ((l->items[number].flags & MAIL_TWIN) == 0)
+		return NULL;
+	return bsearch(&wanted, l->twins, l->twin_count, sizeof l->twins[0], compare_numbers);
 }
 
 void mail_list_uid(const struct mail_list *l, size_t number, uint8_t uid[static MAILDROP_UID])
@@ -385,18 +439,21 @@ void mail_list_forget_gone(struct mail_list *l)
 {
 	size_t kept = 0;
 	size_t twin = 0;
+	size_t kept_twins = 0;
 
 	for (size_t i = 0; i < l->count; i++) {
 		bool gone = (l->items[i].flags & MAIL_GONE) != 0;
 
 		if ((l->items[i].flags & MAIL_TWIN) != 0) {
-			struct mail_twin t = l->twins[twin];
+			struct mail_twin t = l->twins[twin++];
 
-			t.number = gone ? SIZE_MAX : kept;
-			l->twins[twin++] = t;
+			t.number = kept;
+			if (!gone)
+				l->twins[kept_twins++] = t;
 		}
 		if (!gone)
 			l->items[kept++] = l->items[i];
 	}
 	l->count = kept;
+	l->twin_count = kept_twins;
 }

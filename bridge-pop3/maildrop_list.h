@@ -37,7 +37,7 @@ struct mail_list {
 	size_t count;
 	size_t capacity;
 	struct mail_block *blocks; /* hold the paths */
-	struct mail_twin *twins;
+	struct mail_twin *twins;   /* by number */
 	size_t twin_count;
 	size_t twin_capacity;
 };

@@ -50,24 +50,24 @@ static void work(struct session *s);
 
 /* ---- what is told ---------------------------------------------------------------------------------------- */
 
-static void begin_line(const struct session *s, struct log_line *line, const char *event)
+/* USER: null for who is logged in. */
+static void begin_line(const struct session *s, struct log_line *line, const char *event, const char *user)
 {
 	log_begin(line, &s->daemon->queue.log, "-", event);
 	log_text(line, "client", s->served.peer);
-	log_text(line, "user", s->engine.user);
+	log_text(line, "user", user != NULL ? user : s->engine.user);
 }
 
 static void log_trouble(const struct session *s, const char *event, const char *user, const char *reason)
 {
 	struct log_line line;
 
-	log_begin(&line, &s->daemon->queue.log, "-", event);
-	log_text(&line, "client", s->served.peer);
-	log_text(&line, "user", user != NULL ? user : s->engine.user);
+	begin_line(s, &line, event, user);
 	log_text(&line, "reason", reason);
 	log_end(&line);
 }
 
+/* Messages that are deleted as soon as QUIT is said. */
 static size_t count_marked(const struct session *s)
 {
 	size_t count = 0;
@@ -81,19 +81,20 @@ static size_t count_marked(const struct session *s)
 static void log_over(struct session *s, const char *reason)
 {
 	bool good = reason == NULL || reason[0] == '\0' || strcmp(reason, "QUIT") == 0;
-	size_t kept = s->removed == 0 && s->listing.drop != NULL ? count_marked(s) : 0;
+	size_t kept = s->listing.drop != NULL ? count_marked(s) : 0;
+	bool fetched = s->retrieved > 0 || s->removed > 0 || kept > 0;
 	struct log_line line;
 
-	if (good && s->retrieved == 0 && s->removed == 0 && kept == 0)
+	if (good && !fetched)
 		return;
-	begin_line(s, &line, s->engine.user != NULL ? "fetched" : "session");
-	if (s->engine.user != NULL) {
+	begin_line(s, &line, fetched ? "fetched" : "session", NULL);
+	if (fetched) {
 		log_number(&line, "messages", s->retrieved);
 		log_number(&line, "octets", s->retrieved_octets);
 		log_number(&line, "deleted", s->removed);
-		if (kept > 0)
-			log_number(&line, "kept", kept);
 	}
+	if (kept > 0)
+		log_number(&line, "kept", kept);
 	if (!good || kept > 0)
 		log_text(&line, "reason", good ? "the client left without QUIT" : reason);
 	log_end(&line);
@@ -288,7 +289,7 @@ static void send_text(struct session *s)
 	uint8_t *chunk = s->daemon->chunk;
 	struct error err = ERROR_NONE;
 
-	while (s->fd >= 0) {
+	while (s->fd >= 0 && may_go_on(s)) {
 		uint64_t left = s->size - s->offset;
 		size_t step = left < POP3D_CHUNK ? (size_t)left : POP3D_CHUNK;
 

@@ -7,8 +7,16 @@
 
 /* Message numbers reserved with one wait for the disk. */
 #define COMMIT_NUMBERS 256
+/* When so many octets are free, they are for so many milliseconds more, whoever writes: the disk need not be asked meanwhile. */
+#define COMMIT_AMPLE	  ((uint64_t)1 << 30)
+#define COMMIT_AMPLE_TIME 100
 /* Messages that share one wait; more would make the first of them wait long. */
 #define COMMIT_GROUP 256
+
+/* After a group of so many, the next waits for so many nanoseconds: those just answered hand in their next messages meanwhile, and
+ * share its wait for the disk instead of asking for another. */
+#define COMMIT_CROWD  8
+#define COMMIT_GATHER 1000000
 
 /* One thread with its own view of the spool. */
 struct lane {
@@ -26,6 +34,7 @@ struct committer {
 	struct arrivals arrivals;
 	atomic_bool kicked; /* a job that wakes the drain is on its way */
 	bool arrivals_opened;
+	uint64_t ample_until; /* monotonic milliseconds, of the loop */
 	uint64_t sealed_at;  /* when the first log was sealed that the drain has not been told of; 0: there is none */
 	uint64_t last_small; /* monotonic milliseconds of the last message that came alone */
 	unsigned in_a_row;   /* of those, shortly after one another */
@@ -35,19 +44,32 @@ struct committer {
 
 /* ---- a message ------------------------------------------------------------------------------------------- */
 
+/* Is there room for one more? */
+static enum outcome room(struct committer *c, struct error *err)
+{
+	uint64_t now = clock_steady_ms();
+
+	if (now < c->ample_until)
+		return OUTCOME_DONE;
+	if (queue_space(&c->loop.queue, COMMIT_AMPLE, NULL) != OUTCOME_DONE)
+		return queue_space(&c->loop.queue, COPY_CHUNK, err);
+	c->ample_until = now + COMMIT_AMPLE_TIME;
+	return OUTCOME_DONE;
+}
+
 enum outcome commit_begin(struct committer *c, struct commit **commit, void *owner, struct error *err)
 {
-	struct commit *new = mem_alloc(sizeof *new);
-	enum outcome outcome;
+	enum outcome outcome = room(c, err);
+	struct commit *new;
 
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	new = mem_alloc(sizeof *new);
 	envelope_init(&new->envelope);
 	new->owner = owner;
-	outcome = handover_begin_small(&c->loop.queue, &new->handover, COMMIT_SMALL, err);
-	if (outcome == OUTCOME_DONE)
-		*commit = new;
-	else
-		commit_drop(new);
-	return outcome;
+	handover_begin_small(&c->loop.queue, &new->handover, COMMIT_SMALL);
+	*commit = new;
+	return OUTCOME_DONE;
 }
 
 struct sink *commit_sink(struct commit *commit)
@@ -203,11 +225,13 @@ static void commit_group(struct committer *c, struct commit **group, size_t coun
 	count = finish_group(&c->small, group, count, views);
 	if (outcome == OUTCOME_DONE && count > 0)
 		outcome = arrivals_append(&c->arrivals, views, count, &err);
+	log_gather(&c->small.queue.log);
 	for (size_t i = 0; i < count; i++) {
 		settle(group[i], outcome, &err);
 		if (outcome == OUTCOME_DONE)
 			queue_log_accepted(&c->small.queue, &group[i]->envelope, group[i]->handover.user);
 	}
+	log_write_out(&c->small.queue.log);
 	if (c->arrivals.fd < 0)
 		drain_in_time(c);
 }
@@ -222,10 +246,18 @@ static bool in_a_burst(struct committer *c)
 	return c->in_a_row >= COMMIT_BURST;
 }
 
+static void gather(void)
+{
+	struct timespec pause = {.tv_nsec = COMMIT_GATHER};
+
+	nanosleep(&pause, NULL);
+}
+
 static void work_small(void *context, struct worker *w, struct job *jobs)
 {
 	struct lane *lane = context;
 	struct committer *c = lane->committer;
+	bool crowd = false;
 
 	if (jobs == NULL) {
 		arrivals_seal(&c->arrivals);
@@ -248,7 +280,10 @@ static void work_small(void *context, struct worker *w, struct job *jobs)
 			commit_group(c, group, count);
 		for (size_t i = 0; i < count; i++)
 			worker_done(w, given[i]);
+		crowd = count >= COMMIT_CROWD;
 	}
+	if (crowd)
+		gather();
 	/* Only a log in hand, or one to be drained, is a reason to wake up by oneself. */
 	worker_pause(w, c->arrivals.fd >= 0 || c->sealed_at != 0 ? COMMIT_PAUSE : 0);
 }

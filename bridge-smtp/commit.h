@@ -3,7 +3,8 @@
  *
  *	small	messages held in memory. One that is alone is handed over as a file of its own, at the cost of two waits for
  *		the disk; those that wait together, or many that come one shortly after the other, are appended to an arrival
- *		log with one wait for all (queue/arrivals.h)
+ *		log with one wait for all (queue/arrivals.h); behind a large group a moment passes before the next, since
+ *		those who were answered are about to send more
  *	large	messages that have a file already: synced and renamed, one by one, without holding up the small ones
  *	drain	moves what is in arrival logs into queue/new, with a lower priority: when no messages come for a moment,
  *		at the latest after some seconds, or when a quarter of what the logs may hold has gathered

@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "lib/alloc.h"
-#include "lib/net_daemon.h"
+#include "lib/daemon.h"
 #include "lib/net_watch.h"
 
 /* Seconds that links have to finish what is under way when the program is told to stop. */

@@ -502,7 +502,7 @@ static void handle(struct session *s, const struct smtp_event *event)
 		begin_tls(s);
 		break;
 	case SMTP_EVENT_CLOSE:
-		flush(s);
+		conn_write_last(s->served.conn, view_buf(&s->engine.output));
 		s->closing = true;
 		close_now(s, s->ended != NULL ? s->ended : event->text);
 		break;

@@ -5,6 +5,9 @@
 
 #include "lib/alloc.h"
 
+/* A buffer below this grows to double its size, a larger one by half. */
+#define BUF_DOUBLES 4096
+
 void buf_init(struct buf *b, size_t maximum)
 {
 	*b = (struct buf){.maximum = maximum};
@@ -45,7 +48,8 @@ uint8_t *buf_extend(struct buf *b, size_t length)
 		size_t capacity = b->capacity < 64 ? 64 : b->capacity;
 
 		while (capacity < wanted + 1)
-			if (__builtin_add_overflow(capacity, capacity / 2, &capacity))
+			if (__builtin_add_overflow(
+				capacity, capacity < BUF_DOUBLES ? capacity : capacity / 2, &capacity))
 				capacity = wanted + 1;
 		b->bytes = mem_resize(b->bytes, capacity, 1);
 		b->capacity = capacity;
@@ -82,15 +86,23 @@ void buf_view(struct buf *b, struct view v)
 	buf_append(b, v.bytes, v.length);
 }
 
-void buf_number(struct buf *b, uint64_t number)
+void digits_print(uint64_t number, char out[static DIGITS_TEXT])
 {
-	char digits[20];
-	size_t at = sizeof digits;
+	char digits[DIGITS_TEXT] = "";
+	size_t at = sizeof digits - 1;
 
 	do
 		digits[--at] = (char)('0' + number % 10);
 	while ((number /= 10) > 0);
-	buf_append(b, digits + at, sizeof digits - at);
+	memcpy(out, digits + at, sizeof digits - at);
+}
+
+void buf_number(struct buf *b, uint64_t number)
+{
+	char digits[DIGITS_TEXT];
+
+	digits_print(number, digits);
+	buf_text(b, digits);
 }
 
 void buf_format(struct buf *b, const char *format, ...)

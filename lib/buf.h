@@ -46,6 +46,9 @@ void buf_byte(struct buf *b, uint8_t byte);
 void buf_text(struct buf *b, const char *text);
 void buf_view(struct buf *b, struct view v);
 void buf_number(struct buf *b, uint64_t number);
+/* The same digits as a C string. */
+#define DIGITS_TEXT 21
+void digits_print(uint64_t number, char out[static DIGITS_TEXT]);
 void buf_format(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Room for LENGTH bytes at the end, counted as used; null when the maximum is passed. */
 uint8_t *buf_extend(struct buf *b, size_t length);

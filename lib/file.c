@@ -254,6 +254,13 @@ enum outcome dir_files(const struct dir *d, const char *name, dir_visit *visit, 
 	return outcome;
 }
 
+struct timespec dir_changed(const struct dir *d, const char *name)
+{
+	struct stat st;
+
+	return fstatat(d->fd, name, &st, 0) == 0 ? st.st_mtim : (struct timespec){0};
+}
+
 bool dir_empty(const struct dir *d)
 {
 	DIR *stream = dir_stream(d, ".");

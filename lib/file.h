@@ -63,6 +63,8 @@ enum outcome dir_look(const struct dir *d, const char *name, bool *found, struct
  */
 typedef void dir_visit(void *context, const char *name, size_t length);
 enum outcome dir_files(const struct dir *d, const char *name, dir_visit *visit, void *context, struct error *err);
+/* When names in the directory NAME below D last came, went or changed; zero when that cannot be told. */
+struct timespec dir_changed(const struct dir *d, const char *name);
 /* Does the directory hold any name at all? Reads no further than the first. */
 bool dir_empty(const struct dir *d);
 

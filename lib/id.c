@@ -6,12 +6,8 @@ void incarnation_print(uint32_t incarnation, char out[static INCARNATION_TEXT])
 {
 	uint8_t bytes[4] = {(uint8_t)(incarnation >> 24), (uint8_t)(incarnation >> 16), (uint8_t)(incarnation >> 8),
 	    (uint8_t)incarnation};
-	struct buf text;
 
-	buf_init(&text, INCARNATION_TEXT);
-	base32_encode(bytes, sizeof bytes, &text);
-	memcpy(out, text.bytes, INCARNATION_TEXT);
-	buf_release(&text);
+	base32_print(bytes, sizeof bytes, out);
 }
 
 bool incarnation_parse(struct view text, uint32_t *incarnation)
@@ -30,10 +26,15 @@ bool incarnation_parse(struct view text, uint32_t *incarnation)
 
 void id_print(const struct id *id, char out[static LIMIT_ID])
 {
-	char incarnation[INCARNATION_TEXT];
+	size_t length = strlen(id->host);
 
-	incarnation_print(id->incarnation, incarnation);
-	snprintf(out, LIMIT_ID, "%s.%s.%llu", id->host, incarnation, (unsigned long long)id->sequence);
+	/* Every message has it written several times: put together by hand. LIMIT_ID has room for the longest. */
+	memcpy(out, id->host, length);
+	out[length++] = '.';
+	incarnation_print(id->incarnation, out + length);
+	length += INCARNATION_TEXT - 1;
+	out[length++] = '.';
+	digits_print(id->sequence, out + length);
 }
 
 bool id_parse(struct view text, struct id *id)

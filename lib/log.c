@@ -5,6 +5,8 @@
 #include "lib/clock.h"
 #include "lib/text.h"
 
+/* Octets of lines that are written together: a group of messages accepted with one wait for the disk. */
+#define LOG_GATHERED 65536
 /* A line holds an address, a reason and some numbers; a longer one is cut, visibly. */
 #define LOG_LINE 4000
 /* The part of it that an id may take: the longest file name. */
@@ -12,11 +14,14 @@
 
 enum outcome log_open(struct log *log, const struct dir *d, const char *name, struct error *err)
 {
+	log->gathering = false;
+	buf_init(&log->gathered, LOG_GATHERED);
 	return file_append(d, name, &log->fd, err);
 }
 
 void log_close(struct log *log)
 {
+	log_write_out(log);
 	file_close(&log->fd);
 }
 
@@ -49,11 +54,18 @@ static bool log_plain(const char *value)
 	return true;
 }
 
+static void begin_value(struct log_line *line, const char *key)
+{
+	buf_byte(&line->text, ' ');
+	buf_text(&line->text, key);
+	buf_byte(&line->text, '=');
+}
+
 void log_text(struct log_line *line, const char *key, const char *value)
 {
 	if (line->log == NULL || value == NULL)
 		return;
-	buf_format(&line->text, " %s=", key);
+	begin_value(line, key);
 	if (log_plain(value)) {
 		buf_text(&line->text, value);
 		return;
@@ -74,8 +86,10 @@ void log_text(struct log_line *line, const char *key, const char *value)
 
 void log_number(struct log_line *line, const char *key, uint64_t value)
 {
-	if (line->log != NULL)
-		buf_format(&line->text, " %s=%llu", key, (unsigned long long)value);
+	if (line->log == NULL)
+		return;
+	begin_value(line, key);
+	buf_number(&line->text, value);
 }
 
 void log_begin(struct log_line *line, struct log *log, const char *id, const char *event)
@@ -88,9 +102,43 @@ void log_begin(struct log_line *line, struct log *log, const char *id, const cha
 		return;
 	date_rfc3339(clock_now(), now);
 	/* An id may be a name that was found on a stick. */
-	for (; *id != '\0' && line->text.length < LOG_ID; id++)
-		buf_byte(&line->text, (uint8_t)*id <= ' ' || *id == 0x7f ? '?' : (uint8_t)*id);
-	buf_format(&line->text, " %s at=%s", event, now);
+	buf_append(&line->text, id, strnlen(id, LOG_ID));
+	for (size_t i = 0; i < line->text.length; i++)
+		if (line->text.bytes[i] <= ' ' || line->text.bytes[i] == 0x7f)
+			line->text.bytes[i] = '?';
+	buf_byte(&line->text, ' ');
+	buf_text(&line->text, event);
+	log_text(line, "at", now);
+}
+
+static void put(const struct log *log, struct view lines)
+{
+	if (log->fd >= 0)
+		file_write(log->fd, lines.bytes, lines.length, "the log", NULL);
+	if (log->echo)
+		file_write(STDERR_FILENO, lines.bytes, lines.length, "standard error", NULL);
+}
+
+static void put_aside(struct log *log, struct view line)
+{
+	if (log->gathered.length + line.length > LOG_GATHERED) {
+		put(log, view_buf(&log->gathered));
+		buf_clear(&log->gathered);
+	}
+	buf_view(&log->gathered, line);
+}
+
+void log_gather(struct log *log)
+{
+	log->gathering = true;
+}
+
+void log_write_out(struct log *log)
+{
+	if (log->gathered.length > 0)
+		put(log, view_buf(&log->gathered));
+	buf_release(&log->gathered);
+	log->gathering = false;
 }
 
 void log_end(struct log_line *line)
@@ -104,10 +152,10 @@ void log_end(struct log_line *line)
 	}
 	line->text.maximum += 1;
 	buf_byte(&line->text, '\n');
-	if (line->log->fd >= 0)
-		file_write(line->log->fd, line->text.bytes, line->text.length, "the log", NULL);
-	if (line->log->echo)
-		file_write(STDERR_FILENO, line->text.bytes, line->text.length, "standard error", NULL);
+	if (line->log->gathering)
+		put_aside(line->log, view_buf(&line->text));
+	else
+		put(line->log, view_buf(&line->text));
 	buf_release(&line->text);
 }
 

@@ -3,7 +3,7 @@
  *
  *	village.abcdefg.12 accepted at=2026-11-23T02:51:19Z sender=a@b size=512
  *
- * Each line is one write(2) to a file opened for appending, so lines of several processes do not mix. Values with
+ * Each line is in one write(2) to a file opened for appending, so lines of several processes do not mix. Values with
  * spaces, quotes, '=' or control characters are quoted and escaped. The vocabulary is in packetboat(7).
  */
 #ifndef LIB_LOG_H
@@ -14,6 +14,8 @@
 struct log {
 	int fd;	   /* the log file, or -1 */
 	bool echo; /* also to standard error (-v) */
+	bool gathering;
+	struct buf gathered; /* whole lines, not yet written */
 };
 
 struct log_line {
@@ -27,6 +29,11 @@ void log_close(struct log *log);
 /* For those that run for long: opens NAME in D anew when it is another file than the one that is open, or there is none, since
  * somebody rotated it. When that fails the old one stays open. */
 void log_follow(struct log *log, const struct dir *d, const char *name);
+
+/* Lines from here on are held back, to be written together by log_write_out: for a moment in which many come, since what is held
+ * back is lost when the program dies. */
+void log_gather(struct log *log);
+void log_write_out(struct log *log);
 
 /* Begins the line of EVENT about ID ("-" when about nothing in particular). LOG may be null: then nothing is done. */
 void log_begin(struct log_line *line, struct log *log, const char *id, const char *event);

@@ -1,5 +1,6 @@
 #include "lib/net_channel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -11,6 +12,11 @@
 #include <sys/stat.h>
 
 #include "lib/alloc.h"
+
+/* Where there is none, the end of the stream leaves in a segment of its own. */
+#ifndef MSG_MORE
+#define MSG_MORE 0
+#endif
 
 /* ---- descriptors ----------------------------------------------------------------------------------------- */
 
@@ -41,30 +47,7 @@ static int make_nonblocking(int fd)
 
 void channel_name(struct channel *c, const struct sockaddr *address, socklen_t length)
 {
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)address;
-	size_t mapped = strlen("::ffff:");
-
-	if (address->sa_family != AF_INET && address->sa_family != AF_INET6)
-		return;
-	if (getnameinfo(address, length, c->peer, sizeof c->peer, NULL, 0, NI_NUMERICHOST) != 0)
-		snprintf(c->peer, sizeof c->peer, "unknown");
-	/* An IPv4 client at a socket for both families. */
-	else if (address->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
-		memmove(c->peer, c->peer + mapped, strlen(c->peer) - mapped + 1);
-}
-
-/* Of a socket whose peer cannot be asked for, because he is gone already, nothing is known: not that he is of this machine. */
-static void ask_peer(struct channel *c)
-{
-	struct sockaddr_storage address = {0};
-	socklen_t length = sizeof address;
-	bool own = !c->in_socket ||
-		   (getsockname(c->in, (struct sockaddr *)&address, &length) == 0 && address.ss_family == AF_UNIX);
-
-	snprintf(c->peer, sizeof c->peer, own ? "local" : "unknown");
-	length = sizeof address;
-	if (!own && getpeername(c->in, (struct sockaddr *)&address, &length) == 0)
-		channel_name(c, (struct sockaddr *)&address, length);
+	peer_name(address, length, c->peer);
 }
 
 void channel_init(struct channel *c, int in, int out)
@@ -83,7 +66,16 @@ void channel_init(struct channel *c, int in, int out)
 	/* Refused by what is not TCP. */
 	if (c->out_socket)
 		(void)setsockopt(out, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	ask_peer(c);
+	peer_of(in, c->peer);
+}
+
+void channel_init_known(struct channel *c, int fd, const struct sockaddr *address, socklen_t length)
+{
+	*c = (struct channel){.in = fd, .out = fd, .in_flags = -1, .out_flags = -1};
+	c->in_socket = c->out_socket = true;
+	/* A Unix socket without a name has no more than the family. */
+	snprintf(c->peer, sizeof c->peer, address->sa_family == AF_UNIX ? "local" : "unknown");
+	channel_name(c, address, length);
 }
 
 static void close_one(int fd, int flags)
@@ -155,7 +147,8 @@ static enum channel_result read_clear(struct channel *c, void *bytes, size_t siz
 enum channel_result channel_write_clear(
     struct channel *c, const void *bytes, size_t size, size_t *sent, struct error *err)
 {
-	ssize_t count = c->out_socket ? send(c->out, bytes, size, MSG_NOSIGNAL) : write(c->out, bytes, size);
+	int flags = MSG_NOSIGNAL | (c->last ? MSG_MORE : 0);
+	ssize_t count = c->out_socket ? send(c->out, bytes, size, flags) : write(c->out, bytes, size);
 
 	if (count >= 0) {
 		*sent = (size_t)count;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "lib/origin.h"
 #include "lib/error.h"
 #include "lib/net_tls.h"
 
@@ -30,13 +31,16 @@ struct channel {
 	struct ssl_st *ssl; /* null in clear */
 	bool secured;	    /* the handshake is done */
 	bool broken;	    /* TLS failed: not another word of it */
+	bool last; /* channel_end follows: what is written in clear may wait for it, to leave in one segment */
 	struct tls *tls;
 	char *tls_text;
-	char peer[64];
+	char peer[PEER_TEXT];
 };
 
 /* Takes over the descriptors and makes them non-blocking. */
 void channel_init(struct channel *c, int in, int out);
+/* The same of a stream socket of which all is known: non-blocking, close-on-exec, its peer ADDRESS, without Nagle. */
+void channel_init_known(struct channel *c, int fd, const struct sockaddr *address, socklen_t length);
 /* Sets `peer` from an address before a connection stands. */
 void channel_name(struct channel *c, const struct sockaddr *address, socklen_t length);
 /* Standard descriptors are not closed but made /dev/null. Safe at any point of the life. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
+#include <sys/queue.h>
 
 #include "lib/alloc.h"
 #include "lib/clock.h"
@@ -63,11 +64,11 @@ struct conn {
 	uint64_t moved;	  /* when something last got on, milliseconds */
 	uint64_t due;	  /* when the timer rings; 0: not set */
 	uint64_t deadline;
-	struct conn *next, **place; /* in the list of those that finish */
+	LIST_ENTRY(conn) link; /* in the list of those that finish, from conn_finish on */
 };
 
 /* Of this thread's loops: conns that have no owner any more. */
-static _Thread_local struct conn *finishing;
+static _Thread_local LIST_HEAD(conns, conn) finishing;
 
 /* ---- time ------------------------------------------------------------------------------------------------ */
 
@@ -186,11 +187,8 @@ void conn_free(struct conn *c)
 	if (c == NULL || c->dead)
 		return;
 	c->dead = true;
-	if (c->place != NULL) {
-		*c->place = c->next;
-		if (c->next != NULL)
-			c->next->place = c->place;
-	}
+	if (c->phase >= PHASE_FINISHING)
+		LIST_REMOVE(c, link);
 	event_del(&c->reading);
 	event_del(&c->writing);
 	event_del(&c->timer);
@@ -341,6 +339,12 @@ void conn_write(struct conn *c, struct view bytes)
 	}
 }
 
+void conn_write_last(struct conn *c, struct view bytes)
+{
+	c->channel.last = true;
+	conn_write(c, bytes);
+}
+
 size_t conn_unsent(const struct conn *c)
 {
 	return fifo_length(&c->output);
@@ -449,31 +453,27 @@ static void step_handshake(struct conn *c)
 	watch_input(c);
 }
 
-static void step_discard(struct conn *c)
-{
-	enum channel_result result = channel_discard(&c->channel);
-
-	if (result == CHANNEL_END || result == CHANNEL_FAILED)
-		conn_free(c);
-}
-
 /* ---- what the loop calls --------------------------------------------------------------------------------- */
 
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
 	struct conn *c = context;
+	enum channel_result result;
 
 	(void)fd;
 	(void)what;
 	enter(c);
-	if (!wants_reading(c))
+	if (!wants_reading(c)) {
 		ignore_input(c);
-	else if (c->phase == PHASE_LINGERING)
-		step_discard(c);
-	else if (c->tls == TLS_SHAKES)
+	} else if (c->phase == PHASE_LINGERING) {
+		result = channel_discard(&c->channel);
+		if (result == CHANNEL_END || result == CHANNEL_FAILED)
+			conn_free(c);
+	} else if (c->tls == TLS_SHAKES) {
 		step_handshake(c);
-	else
+	} else {
 		step_read(c);
+	}
 	leave(c);
 }
 
@@ -481,15 +481,14 @@ static void step_connected(struct conn *c)
 {
 	int errnum = 0;
 	socklen_t length = sizeof errnum;
-	char *text;
+	struct error why;
 
 	ignore_output(c);
 	if (getsockopt(c->channel.out, SOL_SOCKET, SO_ERROR, &errnum, &length) != 0)
 		errnum = errno;
 	if (errnum != 0) {
-		text = mem_format("cannot connect to %s: %s", c->channel.peer, strerror(errnum));
-		tell_closed(c, EX_TEMPFAIL, text);
-		free(text);
+		error_set(&why, EX_TEMPFAIL, "cannot connect to %s: %s", c->channel.peer, strerror(errnum));
+		tell_closed(c, why.code, why.text);
 		return;
 	}
 	c->phase = PHASE_OPEN;
@@ -569,7 +568,7 @@ static bool rests(const struct conn *c)
 static void check_idle(struct conn *c, uint64_t now)
 {
 	uint64_t patience = (uint64_t)c->timeout * 1000;
-	char *text;
+	struct error why;
 
 	if (c->timeout == 0 || c->phase != PHASE_OPEN)
 		return;
@@ -579,20 +578,19 @@ static void check_idle(struct conn *c, uint64_t now)
 		ring_at(c, c->moved + patience);
 		return;
 	}
-	text = mem_format("%s %s for %u seconds", c->channel.peer,
+	error_set(&why, EX_UNAVAILABLE, "%s %s for %u seconds", c->channel.peer,
 	    shaking(c)			  ? "did not come to an end with TLS"
 	    : fifo_length(&c->output) > 0 ? "took nothing"
 					  : "sent nothing",
 	    c->timeout);
-	tell_closed(c, EX_UNAVAILABLE, text);
-	free(text);
+	tell_closed(c, why.code, why.text);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
 	struct conn *c = context;
 	uint64_t now = clock_steady_ms();
-	char *text;
+	struct error why;
 
 	(void)fd;
 	(void)what;
@@ -603,9 +601,8 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	} else if (now < c->deadline) {
 		ring_at(c, c->deadline);
 	} else if (c->phase == PHASE_CONNECTING) {
-		text = mem_format("cannot connect to %s: no answer in time", c->channel.peer);
-		tell_closed(c, EX_TEMPFAIL, text);
-		free(text);
+		error_set(&why, EX_TEMPFAIL, "cannot connect to %s: no answer in time", c->channel.peer);
+		tell_closed(c, why.code, why.text);
 	} else {
 		conn_free(c);
 	}
@@ -614,6 +611,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
 /* ---- beginnings ------------------------------------------------------------------------------------------ */
 
+/* Its channel is the caller's to make. */
 static struct conn *conn_new(
     struct event_base *base, int in, int out, const struct conn_handlers *handlers, void *context)
 {
@@ -621,7 +619,6 @@ static struct conn *conn_new(
 
 	c->handlers = handlers;
 	c->context = context;
-	channel_init(&c->channel, in, out);
 	fifo_init(&c->input, 2 * CONN_INPUT_MAX);
 	fifo_init(&c->output, OUTPUT_MAX);
 	c->phase = PHASE_OPEN;
@@ -637,13 +634,19 @@ struct conn *conn_pipes(struct event_base *base, int in, int out, const struct c
 {
 	struct conn *c = conn_new(base, in, out, handlers, context);
 
+	channel_init(&c->channel, in, out);
 	watch_input(c);
 	return c;
 }
 
-struct conn *conn_accepted(struct event_base *base, int fd, const struct conn_handlers *handlers, void *context)
+struct conn *conn_served(struct event_base *base, int fd, const struct sockaddr *address, socklen_t length,
+    const struct conn_handlers *handlers, void *context)
 {
-	return conn_pipes(base, fd, fd, handlers, context);
+	struct conn *c = conn_new(base, fd, fd, handlers, context);
+
+	channel_init_known(&c->channel, fd, address, length);
+	watch_input(c);
+	return c;
 }
 
 struct conn *conn_connect(struct event_base *base, const struct sockaddr *address, socklen_t length, unsigned seconds,
@@ -654,6 +657,7 @@ struct conn *conn_connect(struct event_base *base, const struct sockaddr *addres
 	struct conn *c = conn_new(base, fd, fd, handlers, context);
 	struct error err;
 
+	channel_init(&c->channel, fd, fd);
 	channel_name(&c->channel, address, length);
 	c->phase = PHASE_CONNECTING;
 	c->deadline = clock_steady_ms() + (uint64_t)seconds * 1000;
@@ -759,11 +763,7 @@ void conn_finish(struct conn *c, unsigned seconds)
 	}
 	c->phase = PHASE_FINISHING;
 	c->deadline = clock_steady_ms() + (uint64_t)seconds * 1000;
-	c->next = finishing;
-	c->place = &finishing;
-	if (finishing != NULL)
-		finishing->place = &c->next;
-	finishing = c;
+	LIST_INSERT_HEAD(&finishing, c, link);
 	ring_at(c, c->deadline);
 	if (fifo_length(&c->output) == 0 && !shaking(c))
 		linger(c);
@@ -771,7 +771,7 @@ void conn_finish(struct conn *c, unsigned seconds)
 
 static bool finishes_on(const struct event_base *base)
 {
-	for (const struct conn *c = finishing; c != NULL; c = c->next)
+	for (const struct conn *c = LIST_FIRST(&finishing); c != NULL; c = LIST_NEXT(c, link))
 		if (event_get_base(&c->soon) == base)
 			return true;
 	return false;
@@ -785,8 +785,8 @@ void conn_farewell(struct event_base *base)
 
 void conn_abandon(const struct event_base *base)
 {
-	for (struct conn *c = finishing, *next; c != NULL; c = next) {
-		next = c->next;
+	for (struct conn *c = LIST_FIRST(&finishing), *next; c != NULL; c = next) {
+		next = LIST_NEXT(c, link);
 		if (event_get_base(&c->soon) == base)
 			conn_free(c);
 	}

@@ -1,7 +1,7 @@
 /*
  * A connection over TCP or a Unix socket on libevent's loop, with or without TLS. The same calls for both ends.
  *
- *	conn = conn_accepted(base, fd, &handlers, context);     or conn_connect(...)
+ *	conn = conn_served(base, fd, ..., &handlers, context);  or conn_connect(...), conn_pipes(...)
  *	in `input`: conn_input(conn, ...) shows what has arrived; conn_take(conn, n) takes it off
  *	conn_write(conn, view)
  *	conn_finish(conn): written out, then closed and freed; conn_free(conn): at once
@@ -35,12 +35,15 @@ struct conn_handlers {
 	void (*closed)(void *context, const struct error *why);
 };
 
-/* Takes over FD, which is made non-blocking. HANDLERS is borrowed; any of them may be null. */
-struct conn *conn_accepted(struct event_base *base, int fd, const struct conn_handlers *handlers, void *context);
+/* Takes over FD, a socket from accept4(2) that is non-blocking and close-on-exec already and, over TCP, has no Nagle from its listener.
+ * ADDRESS: its peer's, of LENGTH octets, with the family at least: nothing about the socket is asked for.
+ * HANDLERS is borrowed; any of them may be null. */
+struct conn *conn_served(struct event_base *base, int fd, const struct sockaddr *address, socklen_t length,
+    const struct conn_handlers *handlers, void *context);
 /* Begins to connect; a failure comes by `closed`. SECONDS: for the connection to stand. */
 struct conn *conn_connect(struct event_base *base, const struct sockaddr *address, socklen_t length, unsigned seconds,
     const struct conn_handlers *handlers, void *context);
-/* The same over two descriptors (standard input and output); either may be a pipe, file or socket. */
+/* Takes over two descriptors, or twice the same: sockets, pipes, files, which are made non-blocking. */
 struct conn *conn_pipes(
     struct event_base *base, int in, int out, const struct conn_handlers *handlers, void *context);
 void conn_free(struct conn *c);
@@ -56,6 +59,8 @@ void conn_abandon(const struct event_base *base);
 struct view conn_input(struct conn *c);
 void conn_take(struct conn *c, size_t length);
 void conn_write(struct conn *c, struct view bytes);
+/* The same for the last words: conn_finish is the next call. They and the end of the stream leave together. */
+void conn_write_last(struct conn *c, struct view bytes);
 size_t conn_unsent(const struct conn *c);
 /* Calls `input` from the loop soon, though nothing new may come: what was left in the input can be worked on now. */
 void conn_again(struct conn *c);

@@ -1,7 +1,7 @@
 /*
  * Logging in to a server: passwords are checked beside the loop, one at a time, since each check is made to take tens of
  * milliseconds and megabytes. Who guesses waits: before he hears that he was wrong, and from then on before another guess
- * is looked at (lib/net_origin.h). What was right is remembered for a while (lib/net_login_cache.h), so that a client that
+ * is looked at (lib/origin.h). What was right is remembered for a while (lib/net_login_cache.h), so that a client that
  * comes every minute costs next to nothing.
  *
  *	struct session { struct login login; ... };           zero at the beginning
@@ -15,7 +15,7 @@
 
 #include "lib/buf.h"
 #include "lib/error.h"
-#include "lib/net_origin.h"
+#include "lib/origin.h"
 
 /* Seconds before a wrong password is answered. */
 #define LOGIN_PAUSE 2

@@ -1,14 +1,16 @@
 #include "lib/net_serve.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "lib/alloc.h"
 #include "lib/clock.h"
-#include "lib/net_daemon.h"
-#include "lib/net_listen.h"
+#include "lib/daemon.h"
+#include "lib/listen.h"
 
 /* Connections taken at one turn of the loop: so many more wait until the sessions had theirs. */
 #define ACCEPT_AT_ONCE 16
@@ -136,13 +138,13 @@ const char *served_crowds(const struct served *s, const struct server_limits *li
 }
 
 /* Takes over FD. False: it is one of the last; whoever has it is turned away, and no more should come now. */
-static bool connection_begin(struct server *s, int fd, int service)
+static bool connection_begin(struct server *s, int fd, const struct sockaddr *address, socklen_t length, int service)
 {
 	struct served *new = served_make(s, service);
 	bool last = s->files > 0 && (unsigned long)fd >= s->files;
 
 	new->last = last;
-	new->conn = conn_accepted(s->base, fd, s->calls->handlers, new);
+	new->conn = conn_served(s->base, fd, address, length, s->calls->handlers, new);
 	served_begin(new, conn_peer(new->conn));
 	return !last;
 }
@@ -175,10 +177,12 @@ static void on_connection(evutil_socket_t fd, short what, void *context)
 
 	(void)what;
 	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
-		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct sockaddr_storage address = {0};
+		socklen_t length = sizeof address;
+		int client = accept4(fd, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (client >= 0) {
-			if (connection_begin(l->server, client, l->service))
+			if (connection_begin(l->server, client, (struct sockaddr *)&address, length, l->service))
 				continue;
 			listener_rest(l, "so many connections that the descriptors run out (limit of open files)");
 			return;
@@ -196,7 +200,10 @@ static void on_connection(evutil_socket_t fd, short what, void *context)
 static void listener_add(struct server *s, int fd, int service, const char *text)
 {
 	struct listener *l;
+	int on = 1;
 
+	/* Whom it takes has it from here. Refused by what is not TCP. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	s->listeners = mem_grow(s->listeners, s->listener_count, &s->listener_capacity, sizeof *l);
 	l = &s->listeners[s->listener_count++];
 	*l = (struct listener){.server = s, .text = mem_string(text), .service = service, .fd = fd};

@@ -19,7 +19,7 @@
 
 #include "lib/log.h"
 #include "lib/net_conn.h"
-#include "lib/net_origin.h"
+#include "lib/origin.h"
 
 /* Seconds between two looks at the clock (`tick`, `swept`). */
 #define SERVER_SWEEP 5

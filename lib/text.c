@@ -293,18 +293,31 @@ void date_rfc5322(int64_t seconds, char out[static DATE_TEXT])
 	    months + 3 * parts.tm_mon, parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
+static void put_two(char *out, int number)
+{
+	out[0] = (char)('0' + number / 10);
+	out[1] = (char)('0' + number % 10);
+}
+
 void date_rfc3339(int64_t seconds, char out[static DATE_TEXT])
 {
 	struct tm parts;
 
 	broken_down(seconds, &parts);
-	snprintf(out, DATE_TEXT, "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
-	    parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+	/* One stands in every line of a log, so it is put together by hand. */
+	memcpy(out, "YYYY-MM-DDThh:mm:ssZ", sizeof "YYYY-MM-DDThh:mm:ssZ");
+	put_two(out, (parts.tm_year + 1900) / 100);
+	put_two(out + 2, (parts.tm_year + 1900) % 100);
+	put_two(out + 5, parts.tm_mon + 1);
+	put_two(out + 8, parts.tm_mday);
+	put_two(out + 11, parts.tm_hour);
+	put_two(out + 14, parts.tm_min);
+	put_two(out + 17, parts.tm_sec);
 }
 
 static const char base32_alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
 
-void base32_encode(const uint8_t *bytes, size_t length, struct buf *out)
+void base32_print(const uint8_t *bytes, size_t length, char *out)
 {
 	unsigned pending = 0;
 	unsigned bits = 0;
@@ -312,10 +325,22 @@ void base32_encode(const uint8_t *bytes, size_t length, struct buf *out)
 	for (size_t i = 0; i < length; i++) {
 		pending = (pending << 8 | bytes[i]) & 0xfff;
 		for (bits += 8; bits >= 5; bits -= 5)
-			buf_byte(out, (uint8_t)base32_alphabet[pending >> (bits - 5) & 31]);
+			*out++ = base32_alphabet[pending >> (bits - 5) & 31];
 	}
 	if (bits > 0)
-		buf_byte(out, (uint8_t)base32_alphabet[pending << (5 - bits) & 31]);
+		*out++ = base32_alphabet[pending << (5 - bits) & 31];
+	*out = '\0';
+}
+
+void base32_encode(const uint8_t *bytes, size_t length, struct buf *out)
+{
+	char piece[9];
+
+	/* Five octets are eight characters. */
+	for (size_t at = 0; at < length; at += 5) {
+		base32_print(bytes + at, length - at < 5 ? length - at : 5, piece);
+		buf_text(out, piece);
+	}
 }
 
 bool base32_decode(struct view text, struct buf *out)

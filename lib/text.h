@@ -63,6 +63,8 @@ void date_rfc3339(int64_t seconds, char out[static DATE_TEXT]);
 
 /* Lower-case base32 (a-z 2-7), without padding: 5 bits a character, most significant first. */
 void base32_encode(const uint8_t *bytes, size_t length, struct buf *out);
+/* The same into OUT, which has room for the text and its NUL: a character for each 5 bits begun. */
+void base32_print(const uint8_t *bytes, size_t length, char *out);
 /* The reverse; false on a foreign character or on leftover bits that are not zero. */
 bool base32_decode(struct view text, struct buf *out);
 

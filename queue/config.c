@@ -61,6 +61,7 @@ static void build_top(struct config *c, struct config_source *s)
 	c->reports = 100;
 	c->hops = LIMIT_HOPS;
 	c->smtpd = (struct config_smtpd){server_defaults(5 * 60, 2 * 3600), .recipients = 1000, .min_rate = 20};
+	c->relay = (struct config_relay){.connections = 64, .connections_each = 8};
 	c->pop3d = (struct config_pop3d){server_defaults(10 * 60, 86400), .clear_passwords = false};
 	c->smtp = (struct config_smtp){.connections = 50,
 	    .connections_each = 5,
@@ -81,6 +82,8 @@ static void build_neighbour(struct config *c, struct config_source *s, const str
 	n->batch_size = (uint64_t)1 << 20;
 	n->resend = 86400;
 	n->outstanding = (uint64_t)1 << 30;
+	n->connect = 60;
+	n->timeout = 5 * 60;
 	n->where = where(s, section);
 	section_apply(s, section, n);
 }
@@ -213,6 +216,7 @@ static void neighbour_release(struct config_neighbour *n)
 	strings_release(&n->call);
 	strings_release(&n->senders);
 	strings_release(&n->window);
+	strings_release(&n->call_when);
 	free(n->where);
 }
 
@@ -276,6 +280,9 @@ void config_release(struct config *c)
 	server_release(&c->smtpd.server);
 	strings_release(&c->smtpd.networks);
 	server_release(&c->pop3d.server);
+	strings_release(&c->relay.listen);
+	free(c->relay.user);
+	free(c->relay.group);
 	free(c->smtp.name);
 	free(c->smtp.nameservers);
 	for (size_t i = 0; i < c->neighbour_count; i++)

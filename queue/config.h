@@ -40,7 +40,19 @@ struct config_neighbour {
 	uint64_t outstanding;	/* octets of unacknowledged batches after which nothing more is packed; default 1G */
 	uint64_t rate;		/* bits a second of the link, to tell people what a message costs; 0: not said */
 	struct strings window;	/* "HH:MM-HH:MM", when it may be called; empty: always */
-	char *where;		/* "file:line" */
+	struct strings call_when; /* "urgent", a size, an age: what waiting mail is worth a call; empty: any */
+	uint64_t call_every;	  /* seconds after which it is called though nothing waits; 0: never */
+	uint64_t cap_call;	  /* octets on the line of one call; 0: any number */
+	uint64_t cap_day;
+	uint64_t cap_month;
+	uint64_t reserve;   /* of these, only for urgent mail */
+	uint64_t time_call; /* seconds of one call; 0: any time */
+	uint64_t time_day;
+	uint64_t time_month;
+	uint64_t turn;	  /* seconds that one side may send at a time on a half-duplex link; 0: full duplex */
+	uint64_t connect; /* seconds for a connection to stand; default 60 */
+	uint64_t timeout; /* seconds without anything moving after which a call is over; default 5m */
+	char *where;	  /* "file:line" */
 };
 
 struct config_route {
@@ -112,6 +124,15 @@ struct config_destination {
 	char *where;
 };
 
+/* packetboat-relay listen. */
+struct config_relay {
+	struct strings listen;	   /* "HOST:PORT", "*:PORT" or "/PATH" */
+	uint64_t connections;	   /* in all; default 64 */
+	uint64_t connections_each; /* from one address; default 8 */
+	char *user;		   /* to become after the sockets are open; null: stay */
+	char *group;
+};
+
 /* A box at a provider that packetboat-fetch empties: section "fetch". */
 struct config_fetch {
 	char *name;
@@ -165,6 +186,7 @@ struct config {
 	struct config_smtpd smtpd;
 	struct config_smtp smtp;
 	struct config_pop3d pop3d;
+	struct config_relay relay;
 
 	struct config_neighbour *neighbours;
 	size_t neighbour_count;

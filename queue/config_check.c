@@ -341,6 +341,7 @@ void config_check(const struct config *c, struct config_source *s)
 	check_unique(s, SCOPE_SMTPD);
 	check_unique(s, SCOPE_SMTP);
 	check_unique(s, SCOPE_POP3D);
+	check_unique(s, SCOPE_RELAY);
 	check_unique(s, SCOPE_FETCH);
 	check_second(s, &aliases);
 	check_loops(c, s, &aliases);

@@ -484,6 +484,7 @@ static const struct {
     {"smtpd", SCOPE_SMTPD, CFGF_MULTI},
     {"smtp", SCOPE_SMTP, CFGF_MULTI},
     {"pop3d", SCOPE_POP3D, CFGF_MULTI},
+    {"relay", SCOPE_RELAY, CFGF_MULTI},
     {"fetch", SCOPE_FETCH, CFGF_MULTI | CFGF_TITLE},
 };
 #define SECTION_KINDS (sizeof section_kinds / sizeof section_kinds[0])

@@ -294,6 +294,16 @@ static bool read_window(const struct job *job)
 	return add(job, job->text);
 }
 
+static bool read_condition(const struct job *job)
+{
+	uint64_t number;
+
+	if (strcmp(job->text, "urgent") != 0 && !duration_parse(job->text, &number) &&
+	    !size_parse(job->text, &number))
+		return wrong(job, "is none of \"urgent\", a size like 64k and an age like 2h");
+	return add(job, job->text);
+}
+
 /* "ADDRESS" or "SERVICE:ADDRESS"; the address is judged when it is listened at. */
 static bool read_listen(const struct job *job)
 {
@@ -303,6 +313,13 @@ static bool read_listen(const struct job *job)
 	if (address[0] == '/' ? address[1] == '\0' : !listen_endpoint_valid(address))
 		return wrong(job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\", or "
 				  "\"submission:HOST:PORT\", \"submissions:HOST:PORT\", \"lmtp:/PATH\"");
+	return add(job, job->text);
+}
+
+static bool read_place(const struct job *job)
+{
+	if (job->text[0] == '/' ? job->text[1] == '\0' : !listen_endpoint_valid(job->text))
+		return wrong(job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\"");
 	return add(job, job->text);
 }
 
@@ -427,6 +444,18 @@ static const struct config_option options[] = {
     {SCOPE_NEIGHBOUR, "batch-size", read_size, NEIGHBOUR(batch_size), 1, SIZE_MOST},
     {SCOPE_NEIGHBOUR, "resend", read_duration, NEIGHBOUR(resend), 1, DURATION_MAX},
     {SCOPE_NEIGHBOUR, "outstanding", read_size, NEIGHBOUR(outstanding), 1, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "call-when", read_condition, NEIGHBOUR(call_when), 0, 0},
+    {SCOPE_NEIGHBOUR, "call-every", read_duration, NEIGHBOUR(call_every), 0, DURATION_MAX},
+    {SCOPE_NEIGHBOUR, "cap-call", read_size, NEIGHBOUR(cap_call), 0, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "cap-day", read_size, NEIGHBOUR(cap_day), 0, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "cap-month", read_size, NEIGHBOUR(cap_month), 0, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "reserve", read_size, NEIGHBOUR(reserve), 0, SIZE_MOST},
+    {SCOPE_NEIGHBOUR, "time-call", read_duration, NEIGHBOUR(time_call), 0, DURATION_MAX},
+    {SCOPE_NEIGHBOUR, "time-day", read_duration, NEIGHBOUR(time_day), 0, DURATION_MAX},
+    {SCOPE_NEIGHBOUR, "time-month", read_duration, NEIGHBOUR(time_month), 0, DURATION_MAX},
+    {SCOPE_NEIGHBOUR, "turn", read_duration, NEIGHBOUR(turn), 0, 3600},
+    {SCOPE_NEIGHBOUR, "connect", read_duration, NEIGHBOUR(connect), 1, 3600},
+    {SCOPE_NEIGHBOUR, "timeout", read_duration, NEIGHBOUR(timeout), 1, 86400},
     {SCOPE_NEIGHBOUR, "rate", read_number, NEIGHBOUR(rate), 1, UINT32_MAX},
     {SCOPE_NEIGHBOUR, "window", read_window, NEIGHBOUR(window), 0, 0},
 
@@ -464,6 +493,12 @@ static const struct config_option options[] = {
     SERVER(SCOPE_POP3D, pop3d, read_pop3_listen),
     {SCOPE_POP3D, "clear-passwords", read_boolean, TOP(pop3d.clear_passwords), 0, 0},
 
+    {SCOPE_RELAY, "listen", read_place, TOP(relay.listen), 0, 0},
+    {SCOPE_RELAY, "connections", read_number, TOP(relay.connections), 1, 10000},
+    {SCOPE_RELAY, "connections-each", read_number, TOP(relay.connections_each), 1, 10000},
+    {SCOPE_RELAY, "user", read_plain, TOP(relay.user), 0, 0},
+    {SCOPE_RELAY, "group", read_plain, TOP(relay.group), 0, 0},
+
     {SCOPE_FETCH, "server", read_server, FETCH(server), 0, 0},
     {SCOPE_FETCH, "tls", read_tls, FETCH(tls), 0, 0},
     {SCOPE_FETCH, "authorities", read_path, FETCH(authorities), 0, 0},
@@ -482,8 +517,9 @@ static const struct config_option options[] = {
 static bool option_is_list(const struct config_option *option)
 {
 	return option->read == read_domain || option->read == read_pattern || option->read == read_target ||
-	       option->read == read_call || option->read == read_window || option->read == read_listen ||
-	       option->read == read_pop3_listen || option->read == read_network;
+	       option->read == read_call || option->read == read_window || option->read == read_condition ||
+	       option->read == read_place || option->read == read_listen || option->read == read_pop3_listen ||
+	       option->read == read_network;
 }
 
 const struct config_option *option_at(enum config_scope scope, size_t i)
@@ -508,7 +544,7 @@ const char *option_name(const struct config_option *option)
 }
 
 static const char *const scopes[] = {
-    "the file", "neighbour", "route", "alias", "destination", "smtpd", "smtp", "pop3d", "fetch", "section"};
+    "the file", "neighbour", "route", "alias", "destination", "smtpd", "smtp", "pop3d", "relay", "fetch", "section"};
 
 const char *scope_name(enum config_scope scope)
 {

@@ -380,8 +380,12 @@ enum outcome fetched_lay(
 		outcome = error_set(err, EX_TEMPFAIL, "the state of box %s could not be written", f->name);
 	if (outcome == OUTCOME_DONE && e->id.sequence == 0)
 		outcome = queue_next_id(f->queue, FETCHED_NUMBERS, &e->id, err);
+	/* What is wrong with this message is no reason to take no other. */
 	if (outcome == OUTCOME_DONE)
-		outcome = handover_lay(h, e, &f->held, &f->sync, err);
+		outcome = handover_finish(h, e, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	outcome = handover_lay(h, e, &f->held, &f->sync, err);
 	if (outcome != OUTCOME_DONE) {
 		f->broken = true;
 		return outcome;

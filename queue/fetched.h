@@ -28,6 +28,9 @@
 /* The size in a notice of what is not taken whatever its size. */
 #define FETCHED_ANY_SIZE UINT64_MAX
 
+/* Is it a UID (RFC 1939 7: octets from 33 to 126), of at most FETCHED_UID_MAX? */
+bool fetched_uid_valid(struct view uid);
+
 enum fetched_kind {
 	FETCHED_MAIL,	/* is in the queue */
 	FETCHED_NOTICE, /* stays at the server; a message that tells so is in the queue */

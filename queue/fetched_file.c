@@ -77,12 +77,21 @@ static bool digest_parse(struct view text, uint8_t digest[static FETCHED_DIGEST]
 	return good;
 }
 
+bool fetched_uid_valid(struct view uid)
+{
+	for (size_t i = 0; i < uid.length; i++)
+		if (uid.bytes[i] < 0x21 || uid.bytes[i] > 0x7E)
+			return false;
+	return uid.length > 0 && uid.length <= FETCHED_UID_MAX;
+}
+
 static bool item_parse(struct view line, enum fetched_kind kind, struct fetched_item *item)
 {
 	struct view uid = word(&line);
 
 	*item = (struct fetched_item){.kind = kind};
-	if (uid.length == 0 || uid.length > FETCHED_UID_MAX + 1 || (uid.bytes[0] != '=' && !view_is(uid, "-")) ||
+	if ((!view_is(uid, "-") &&
+		(uid.length == 0 || uid.bytes[0] != '=' || !fetched_uid_valid(view_from(uid, 1)))) ||
 	    !number_parse(word(&line), UINT64_MAX, &item->octets) || !digest_parse(word(&line), item->digest) ||
 	    !id_parse(word(&line), &item->id) || !number_parse(line, UINT64_MAX, &item->age))
 		return false;
@@ -99,6 +108,8 @@ static bool failure_parse(struct view line, struct fetched_failure *failure)
 	if (!number_parse(word(&line), UINT64_MAX, &failure->times) || !number_parse(word(&line), INT64_MAX, &since))
 		return false;
 	failure->since = (int64_t)since;
+	if (!utf8_valid(line) || text_has_control(line))
+		return false;
 	if (line.length > 0)
 		failure->reason = mem_copy(line.bytes, line.length);
 	return true;

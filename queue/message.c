@@ -77,9 +77,16 @@ static enum outcome writer_inspect(struct message_writer *w, const uint8_t *byte
 	return OUTCOME_DONE;
 }
 
+/* What is in memory is hashed in one go, when all of it is there. */
+static void writer_hash_held(struct message_writer *w)
+{
+	crypto_generichash_update(&w->hash, w->pending.bytes + MESSAGE_HEAD, w->pending.length - MESSAGE_HEAD);
+}
+
 /* From memory into a file. */
 static enum outcome writer_spill(struct message_writer *w, struct error *err)
 {
+	writer_hash_held(w);
 	tmp_name(w->name);
 	return file_create(w->dir, w->name, &w->fd, err);
 }
@@ -91,10 +98,11 @@ static enum outcome writer_write(struct sink *self, const void *bytes, size_t si
 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	crypto_generichash_update(&w->hash, bytes, size);
 	w->size += size;
 	if (w->fd < 0 && w->size > w->hold)
 		outcome = writer_spill(w, err);
+	if (w->fd >= 0)
+		crypto_generichash_update(&w->hash, bytes, size);
 	if (outcome == OUTCOME_DONE && w->fd >= 0 && w->pending.length + size > w->hold)
 		outcome = writer_flush(w, err);
 	if (outcome != OUTCOME_DONE)
@@ -164,6 +172,8 @@ enum outcome message_writer_finish(struct message_writer *w, struct envelope *e,
 	buf_init(&tail, LIMIT_ENVELOPE);
 	envelope_write(e, ENVELOPE_ON_DISK, &context, &tail);
 	wire_u32(&tail, (uint32_t)tail.length);
+	if (w->fd < 0)
+		writer_hash_held(w);
 	/* The head is hashed last because it is known last. */
 	crypto_generichash_update(&w->hash, tail.bytes, tail.length);
 	crypto_generichash_update(&w->hash, head.bytes, head.length);

@@ -334,11 +334,10 @@ enum outcome queue_next_id(struct queue *q, uint64_t count, struct id *id, struc
 
 /* ---- handing over ---------------------------------------------------------------------------------------- */
 
-enum outcome handover_begin_small(struct queue *q, struct handover *h, size_t keep, struct error *err)
+void handover_begin_small(struct queue *q, struct handover *h, size_t keep)
 {
 	*h = (struct handover){.queue = q, .writer.fd = -1};
 	message_writer_open_small(&h->writer, &q->tmp, keep);
-	return queue_space(q, COPY_CHUNK, err);
 }
 
 enum outcome handover_begin(struct queue *q, struct handover *h, struct error *err)

@@ -72,7 +72,7 @@ enum outcome queue_renew(struct queue *q, const char *why, struct error *err);
  *
  * A daemon keeps what is small in memory and lets many share one sync (queue/arrivals.h):
  *
- *	handover_begin_small(q, &h, keep, &err);  sink_write ...
+ *	handover_begin_small(q, &h, keep);  sink_write ...
  *	handover_finish(&h, &envelope, &err);        gives the id; nothing is on the disk
  *	image = handover_image(&h);                  empty: it is large, and handover_commit takes it
  *	arrivals_append(...);  queue_log_accepted(q, &envelope, NULL);  handover_abort(&h);
@@ -84,8 +84,9 @@ struct handover {
 };
 
 enum outcome handover_begin(struct queue *q, struct handover *h, struct error *err);
-/* The same, with no file made until the content has more than KEEP octets; or at all, when it is committed before. */
-enum outcome handover_begin_small(struct queue *q, struct handover *h, size_t keep, struct error *err);
+/* The same, with no file made until the content has more than KEEP octets; or at all, when it is committed before. Whether there is
+ * room for it (queue_space) is for the caller to ask. */
+void handover_begin_small(struct queue *q, struct handover *h, size_t keep);
 struct sink *handover_sink(struct handover *h);
 /* Gives E its id (when its sequence is 0), size and body type, and ends the message file. */
 enum outcome handover_finish(struct handover *h, struct envelope *e, struct error *err);

@@ -326,22 +326,6 @@ static bool due(const struct relay *r, const struct neighbour *n, const struct p
 	return b->sent_age == 0 || strcmp(b->carrier, id) != 0 || n->heard || rested(r, n, b);
 }
 
-static void log_sent(struct relay *r, struct neighbour *n, const struct peer_batch *b, const char *path)
-{
-	struct id id = {.incarnation = b->incarnation, .sequence = b->sequence};
-	char label[LIMIT_ID];
-	struct log_line line;
-
-	id_set_host(&id, r->queue.host);
-	id_print(&id, label);
-	log_begin(&line, &r->queue.log, label, "sent");
-	log_text(&line, "neighbour", n->config->name);
-	log_text(&line, "to", path);
-	log_number(&line, "size", b->size);
-	log_number(&line, "sendings", b->sendings);
-	log_end(&line);
-}
-
 static enum outcome send_batch(struct relay *r, struct neighbour *n, struct peer_batch *b, const struct dir *d,
     const char *id, enum carrier_zeal zeal, size_t *sent, struct error *err)
 {
@@ -365,7 +349,7 @@ static enum outcome send_batch(struct relay *r, struct neighbour *n, struct peer
 			b->sendings++;
 			snprintf(b->carrier, sizeof b->carrier, "%s", id);
 			n->changed = true;
-			log_sent(r, n, b, d->path);
+			relay_log_sent(r, n, b, d->path);
 		}
 	}
 	file_close(&fd);

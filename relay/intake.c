@@ -5,14 +5,11 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
+#include "relay/damaged.h"
 #include "relay/outbox.h"
 
 /* Caps of one item and one batch: far above any message; the free space decides before. */
 #define INTAKE_CAP ((uint64_t)1 << 40)
-/* Of what cannot be read so much is kept: enough to see what it was. */
-#define INTAKE_KEEP ((uint64_t)4 << 20)
-/* What a batch may have beside its largest message: other messages, framing, what does not compress. */
-#define INTAKE_SPARE ((uint64_t)64 << 20)
 
 /* One batch on its way in. */
 struct intake {
@@ -500,51 +497,14 @@ static void log_batch(struct relay *r, const struct batch_header *h, const char 
 	log_end(&line);
 }
 
-/* A name by what is in the file: the same damage again is kept once. */
-static enum outcome damaged_name(int fd, const char *name, struct buf *out, struct error *err)
-{
-	uint8_t chunk[COPY_CHUNK];
-	uint8_t digest[crypto_generichash_BYTES_MIN];
-	crypto_generichash_state hash;
-	struct fd_source source;
-	size_t got = 1;
-	enum outcome outcome = OUTCOME_DONE;
-
-	crypto_generichash_init(&hash, NULL, 0, sizeof digest);
-	fd_source_init(&source, fd, name);
-	lseek(fd, 0, SEEK_SET);
-	while (outcome == OUTCOME_DONE && got > 0) {
-		outcome = source_read(&source.source, chunk, sizeof chunk, &got, err);
-		if (outcome == OUTCOME_DONE)
-			crypto_generichash_update(&hash, chunk, got);
-	}
-	crypto_generichash_final(&hash, digest, sizeof digest);
-	buf_format(out, "%s.", name);
-	hex_encode(digest, 4, out);
-	return outcome;
-}
-
-/* Keeps what cannot be read, once, with the reason. */
-static enum outcome keep_damaged(
-    struct relay *r, int fd, const char *copy, const char *name, const char *why, struct error *err)
-{
-	struct buf text;
-	struct stat st;
-	char *kept;
-	enum outcome outcome;
-
-	buf_init(&text, 1024);
-	outcome = damaged_name(fd, name, &text, err);
-	kept = buf_detach(&text);
-	if (outcome == OUTCOME_DONE && fstat(fd, &st) == 0 && (uint64_t)st.st_size > INTAKE_KEEP)
-		outcome = file_truncate(fd, INTAKE_KEEP, copy, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = file_rename(&r->queue.tmp, copy, &r->queue.tmp, kept, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = queue_set_aside(&r->queue, &r->queue.tmp, kept, why, err);
-	free(kept);
-	return outcome;
-}
+/* A file in the spool that is judged: it is taken apart, kept in corrupt/ or removed; only when LATER it stays. */
+struct judged {
+	const struct dir *d;
+	const char *path; /* in D */
+	const char *name; /* for the sentences, and in corrupt/ */
+	int fd;
+	bool copy; /* it goes when LATER too: the original is elsewhere */
+};
 
 /* Is it a whole batch, from the same neighbour to another host, that somebody laid into the wrong directory? */
 static bool misplaced(struct relay *r, int fd, const char *name, const struct batch_limits *limits)
@@ -619,8 +579,8 @@ static enum outcome copy_in(
 		uint64_t size = (uint64_t)st.st_size;
 
 		/* Of what is not even a batch by its header, no more is copied than is kept. */
-		if (batch_peek(from, name, &h, NULL) != OUTCOME_DONE && size > INTAKE_KEEP)
-			size = INTAKE_KEEP;
+		if (batch_peek(from, name, &h, NULL) != OUTCOME_DONE && size > DAMAGED_KEEP)
+			size = DAMAGED_KEEP;
 		batch_header_release(&h);
 		if (size / 2 > r->config.max_size + INTAKE_SPARE)
 			return error_set(err, EX_TEMPFAIL,
@@ -648,52 +608,77 @@ static enum outcome copy_in(
 	return outcome;
 }
 
-/* Works on a copy: what lies on a stick may change or vanish between proof and use. */
-static enum outcome take_copy(
-    struct relay *r, struct neighbour *n, int from, const char *name, enum intake_verdict *verdict, struct error *err)
+static enum outcome judge(
+    struct relay *r, struct neighbour *n, struct judged *j, enum intake_verdict *verdict, struct error *err)
 {
 	static const struct batch_limits limits = {INTAKE_CAP, INTAKE_CAP};
 	struct intake *in = mem_alloc(sizeof *in);
-	char copy[40] = "";
-	int fd = -1;
-	enum outcome outcome = copy_in(r, from, name, copy, &fd, err);
+	enum outcome outcome;
 
 	in->relay = r;
 	in->neighbour = n;
 	in->making = DIR_CLOSED;
-	if (outcome == OUTCOME_DONE) {
-		outcome = batch_reader_open(&in->reader, fd, name, &r->keys, relay_lookup, r, &limits, err);
-		if (outcome == OUTCOME_DONE && strcmp(in->reader.header.from, n->config->name) != 0)
-			outcome = error_set(err, EX_DATAERR, "it is named as coming from %s and signed by %s",
-			    n->config->name, in->reader.header.from);
-		in->damaged |= outcome == OUTCOME_NEVER;
-		if (outcome == OUTCOME_DONE)
-			outcome = take_verified(in, verdict, err);
-		batch_reader_release(&in->reader);
-	}
-	if (outcome == OUTCOME_NEVER && err->code == EX_NOHOST && misplaced(r, fd, name, &limits)) {
+	outcome = batch_reader_open(&in->reader, j->fd, j->name, &r->keys, relay_lookup, r, &limits, err);
+	if (outcome == OUTCOME_DONE && strcmp(in->reader.header.from, n->config->name) != 0)
+		outcome = error_set(err, EX_DATAERR, "it is named as coming from %s and signed by %s",
+		    n->config->name, in->reader.header.from);
+	in->damaged |= outcome == OUTCOME_NEVER;
+	if (outcome == OUTCOME_DONE)
+		outcome = take_verified(in, verdict, err);
+	batch_reader_release(&in->reader);
+	if (outcome == OUTCOME_NEVER && err->code == EX_NOHOST && misplaced(r, j->fd, j->name, &limits)) {
 		*verdict = INTAKE_STRANGER;
-		file_remove(&r->queue.tmp, copy, NULL);
+		file_remove(j->d, j->path, NULL);
 		outcome = OUTCOME_DONE;
 	} else if (outcome == OUTCOME_NEVER && !in->damaged) {
 		/* It is this host that is not in order: the batch stays where it is. */
-		file_remove(&r->queue.tmp, copy, NULL);
 		err->outcome = outcome = OUTCOME_LATER;
 	} else if (outcome == OUTCOME_NEVER) {
 		/* Its sender sends again what is not acknowledged, and must hear that we are here; and so must the operator. */
-		relay_trouble(r, name, err);
+		relay_trouble(r, j->name, err);
 		char why[sizeof err->text];
 
 		memcpy(why, err->text, sizeof why);
 		n->peer.ack_due = true;
 		n->changed = true;
 		*verdict = INTAKE_DAMAGED;
-		outcome = keep_damaged(r, fd, copy, name, why, err);
-	} else if (copy[0] != '\0') {
-		file_remove(&r->queue.tmp, copy, NULL);
+		outcome = damaged_keep(r, j->d, j->path, j->fd, j->name, why, err);
+	} else if (outcome == OUTCOME_DONE) {
+		file_remove(j->d, j->path, NULL);
 	}
-	file_close(&fd);
+	if (outcome != OUTCOME_DONE && j->copy)
+		file_remove(j->d, j->path, NULL);
 	free(in);
+	return outcome;
+}
+
+/* Works on a copy: what lies on a stick may change or vanish between proof and use. */
+static enum outcome take_copy(
+    struct relay *r, struct neighbour *n, int from, const char *name, enum intake_verdict *verdict, struct error *err)
+{
+	char copy[40] = "";
+	struct judged j = {.d = &r->queue.tmp, .path = copy, .name = name, .fd = -1, .copy = true};
+	enum outcome outcome = copy_in(r, from, name, copy, &j.fd, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = judge(r, n, &j, verdict, err);
+	else if (copy[0] != '\0')
+		file_remove(&r->queue.tmp, copy, NULL);
+	file_close(&j.fd);
+	return outcome;
+}
+
+enum outcome intake_part(struct relay *r, struct neighbour *n, const struct dir *d, const char *name,
+    enum intake_verdict *verdict, struct error *err)
+{
+	char *label = mem_format("%s.%s", n->config->name, name);
+	struct judged j = {.d = d, .path = name, .name = label, .fd = -1};
+	enum outcome outcome = file_append(d, name, &j.fd, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = judge(r, n, &j, verdict, err);
+	file_close(&j.fd);
+	free(label);
 	return outcome;
 }
 

@@ -14,6 +14,9 @@
 
 #include "relay/relay.h"
 
+/* What a batch may have beside its largest message: other messages, framing, what does not compress. */
+#define INTAKE_SPARE ((uint64_t)64 << 20)
+
 enum intake_verdict {
 	INTAKE_TAKEN,	  /* its messages are in the queue; the file may go */
 	INTAKE_DUPLICATE, /* taken before; the file may go */
@@ -25,6 +28,10 @@ enum intake_verdict {
 /* Judges and takes in the file NAME of D. Nothing is removed. LATER (disk full …) leaves everything as it was. */
 enum outcome intake_file(
     struct relay *r, const struct dir *d, const char *name, enum intake_verdict *verdict, struct error *err);
+/* The same for NAME in D, a directory of the spool that nobody else writes: what a call brought from neighbour N. It is taken
+ * as it lies, and is gone afterwards, unless LATER. */
+enum outcome intake_part(struct relay *r, struct neighbour *n, const struct dir *d, const char *name,
+    enum intake_verdict *verdict, struct error *err);
 /* A duplicate was taken off its carrier: it is logged, and its sender hears the acknowledgement again. */
 void intake_duplicate(struct relay *r, const char *name);
 /* Finishes what a crash cut short, for all neighbours. */

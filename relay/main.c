@@ -4,22 +4,23 @@
 #include <getopt.h>
 #include <sodium.h>
 
+#include "relay/calls.h"
+#include "relay/listen.h"
 #include "relay/pass.h"
 
 static const char usage[] = "usage: packetboat-relay [-v] [-c CONF] run\n"
+			    "       packetboat-relay [-v] [-c CONF] call NEIGHBOUR\n"
+			    "       packetboat-relay [-v] [-c CONF] listen [--foreground]\n"
+			    "       packetboat-relay [-v] [-c CONF] answer\n"
 			    "       packetboat-relay [-v] [-c CONF] import DIR\n"
 			    "       packetboat-relay [-v] [-c CONF] export NEIGHBOUR DIR\n";
 
-static enum outcome run_command(struct relay *r, int count, char **words, struct error *err)
-{
-	if (count == 1 && strcmp(words[0], "run") == 0)
-		return pass_run(r, err);
-	if (count == 2 && strcmp(words[0], "import") == 0)
-		return pass_import(r, words[1], err);
-	if (count == 3 && strcmp(words[0], "export") == 0)
-		return pass_export(r, words[1], words[2], err);
-	return error_set(err, EX_USAGE, "\"%s\" is no command, or not with that many words\n%s", words[0], usage);
-}
+struct invocation {
+	const char *config_path;
+	bool verbose;
+	char **words; /* the command and its arguments */
+	int count;
+};
 
 static int leave(const struct error *err)
 {
@@ -28,22 +29,77 @@ static int leave(const struct error *err)
 	return err->code != EX_OK ? err->code : EX_TEMPFAIL;
 }
 
+static bool is_command(const struct invocation *v, const char *name, int count)
+{
+	return v->count == count && strcmp(v->words[0], name) == 0;
+}
+
+static enum outcome run_command(struct relay *r, const struct invocation *v, struct strings *due, struct error *err)
+{
+	if (is_command(v, "run", 1))
+		return pass_run(r, due, err);
+	if (is_command(v, "import", 2))
+		return pass_import(r, v->words[1], err);
+	if (is_command(v, "export", 3))
+		return pass_export(r, v->words[1], v->words[2], err);
+	if (is_command(v, "call", 2))
+		return calls_make(r, v->words[1], err);
+	if (is_command(v, "answer", 1))
+		return calls_answer(r, STDIN_FILENO, STDOUT_FILENO, "standard input", err);
+	return error_set(err, EX_USAGE, "\"%s\" is no command, or not with that many words\n%s", v->words[0], usage);
+}
+
+/* Whatever works on the spool once and ends. */
+static int run_once(const struct invocation *v)
+{
+	struct error err = ERROR_NONE;
+	struct strings due = {0};
+	struct relay r;
+	int code = EX_OK;
+
+	if (relay_open(&r, v->config_path, v->verbose, &err) != OUTCOME_DONE)
+		return leave(&err);
+	if (run_command(&r, v, &due, &err) != OUTCOME_DONE)
+		code = leave(&err);
+	else if (r.trouble.outcome != OUTCOME_DONE)
+		code = leave(&r.trouble);
+	relay_close(&r);
+	/* Calls may last: no lock is held meanwhile but of those that are called. */
+	if (due.count > 0) {
+		int worst = calls_run(v->config_path, v->verbose, &due);
+
+		code = code == EX_OK ? worst : code;
+	}
+	strings_release(&due);
+	return code;
+}
+
+static int run_listen(const struct invocation *v)
+{
+	struct listen_start start = {v->config_path, v->verbose, true};
+	struct error err = ERROR_NONE;
+
+	if (v->count == 2 && strcmp(v->words[1], "--foreground") == 0) {
+		start.detach = false;
+	} else if (v->count != 1) {
+		fputs(usage, stderr);
+		return EX_USAGE;
+	}
+	return listen_serve(&start, &err) == OUTCOME_DONE ? EX_OK : leave(&err);
+}
+
 int main(int argc, char **argv)
 {
-	const char *config = NULL;
-	struct error err = ERROR_NONE;
-	struct relay r;
-	bool verbose = false;
-	int code = EX_OK;
+	struct invocation v = {.config_path = NULL};
 	int option;
 
 	while ((option = getopt(argc, argv, "+c:vV")) != -1) {
 		switch (option) {
 		case 'c':
-			config = optarg;
+			v.config_path = optarg;
 			break;
 		case 'v':
-			verbose = true;
+			v.verbose = true;
 			break;
 		case 'V':
 			puts("packetboat-relay " PACKETBOAT_VERSION);
@@ -61,12 +117,8 @@ int main(int argc, char **argv)
 		fputs("packetboat-relay: libsodium cannot be initialised\n", stderr);
 		return EX_OSERR;
 	}
-	if (relay_open(&r, config_path(config), verbose, &err) != OUTCOME_DONE)
-		return leave(&err);
-	if (run_command(&r, argc - optind, argv + optind, &err) != OUTCOME_DONE)
-		code = leave(&err);
-	else if (r.trouble.outcome != OUTCOME_DONE)
-		code = leave(&r.trouble);
-	relay_close(&r);
-	return code;
+	v.words = argv + optind;
+	v.count = argc - optind;
+	v.config_path = config_path(v.config_path);
+	return strcmp(v.words[0], "listen") == 0 ? run_listen(&v) : run_once(&v);
 }

@@ -5,14 +5,6 @@
 #include "lib/text.h"
 #include "queue/hop.h"
 
-static void batch_label(const struct relay *r, const struct peer_batch *b, char out[static LIMIT_ID])
-{
-	struct id id = {.incarnation = b->incarnation, .sequence = b->sequence};
-
-	id_set_host(&id, r->queue.host);
-	id_print(&id, out);
-}
-
 /* The records in the directory of a batch. */
 static size_t part_count(const struct neighbour *n, const char *part)
 {
@@ -54,14 +46,13 @@ static enum outcome unpack_records(struct neighbour *n, const char *part, struct
 enum outcome outbox_dissolve(
     struct relay *r, struct neighbour *n, struct peer_batch *batch, const char *why, struct error *err)
 {
-	char label[LIMIT_ID];
+	struct peer_batch was = *batch;
 	char file[BATCH_FILE];
 	char part[BATCH_FILE];
 	uint64_t sequence = batch->sequence;
 	bool ours = batch->incarnation == n->peer.incarnation;
 	enum outcome outcome;
 
-	batch_label(r, batch, label);
 	batch_file_name(batch->incarnation, sequence, file);
 	batch_part_name(batch->incarnation, sequence, part);
 	/* The state first: a batch that it calls void is not adopted again after a crash. */
@@ -76,14 +67,8 @@ enum outcome outbox_dissolve(
 		outcome = manifest_remove(&r->queue.state, n->config->name, sequence, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = unpack_records(n, part, err);
-	if (outcome == OUTCOME_DONE) {
-		struct log_line line;
-
-		log_begin(&line, &r->queue.log, label, "dissolved");
-		log_text(&line, "neighbour", n->config->name);
-		log_text(&line, "reason", why);
-		log_end(&line);
-	}
+	if (outcome == OUTCOME_DONE)
+		relay_log_batch(r, &was, "dissolved", n->config->name, why);
 	return outcome;
 }
 
@@ -131,16 +116,16 @@ static enum outcome settle_part(
 /* The batch SEQUENCE of ours is acknowledged: its records end, its file goes. */
 static enum outcome finish_batch(struct relay *r, struct neighbour *n, uint64_t sequence, struct error *err)
 {
-	char label[LIMIT_ID];
 	char file[BATCH_FILE];
 	char part[BATCH_FILE];
-	struct peer_batch *batch = peer_out(&n->peer, sequence);
+	const struct peer_batch *batch = peer_out(&n->peer, sequence);
+	struct peer_batch was;
 	struct dir probe;
 	enum outcome outcome = OUTCOME_DONE;
 
 	if (batch == NULL)
 		return OUTCOME_DONE;
-	batch_label(r, batch, label);
+	was = *batch;
 	batch_file_name(batch->incarnation, sequence, file);
 	batch_part_name(batch->incarnation, sequence, part);
 	if (dir_open(&probe, &n->hop, part, err) == OUTCOME_DONE) {
@@ -157,7 +142,7 @@ static enum outcome finish_batch(struct relay *r, struct neighbour *n, uint64_t 
 		return outcome;
 	peer_out_remove(&n->peer, sequence);
 	n->changed = true;
-	log_event(&r->queue.log, label, "acknowledged", "neighbour", n->config->name);
+	relay_log_batch(r, &was, "acknowledged", n->config->name, NULL);
 	return OUTCOME_DONE;
 }
 
@@ -532,21 +517,31 @@ enum outcome outbox_expire(struct relay *r, struct neighbour *n, struct error *e
 /* Acknowledgements and events for the next batch; what does not fit into the header's share waits. */
 #define EVENT_SHARE 4096
 
-enum outcome outbox_bare(struct relay *r, struct neighbour *n, char name[static 40], int *fd, struct error *err)
+enum outcome outbox_news(struct relay *r, struct neighbour *n, struct batch_header *h, bool *fresh, struct error *err)
 {
-	struct batch_header h = {
-	    .sequence = 0, .class = CLASS_URGENT, .sealed = false, .incarnation = n->peer.incarnation};
-	struct batch_writer w;
-	bool fresh;
 	enum outcome outcome;
 
-	*fd = -1;
-	snprintf(h.from, sizeof h.from, "%s", r->queue.host);
-	snprintf(h.to, sizeof h.to, "%s", n->config->name);
-	peer_fill_header(&n->peer, &h);
+	*h = (struct batch_header){.class = CLASS_URGENT, .incarnation = n->peer.incarnation};
+	snprintf(h->from, sizeof h->from, "%s", r->queue.host);
+	snprintf(h->to, sizeof h->to, "%s", n->config->name);
+	peer_fill_header(&n->peer, h);
 	outcome =
-	    events_collect(&n->peer, &r->queue.tmp, &r->queue.state, &r->queue.lock, EVENT_SHARE, &h, &fresh, err);
-	if (outcome == OUTCOME_DONE && (n->peer.ack_due || fresh)) {
+	    events_collect(&n->peer, &r->queue.tmp, &r->queue.state, &r->queue.lock, EVENT_SHARE, h, fresh, err);
+	*fresh |= n->peer.ack_due;
+	if (outcome == OUTCOME_DONE)
+		n->bare_serial = h->event_serial;
+	return outcome;
+}
+
+enum outcome outbox_bare(struct relay *r, struct neighbour *n, char name[static 40], int *fd, struct error *err)
+{
+	struct batch_header h;
+	struct batch_writer w;
+	bool fresh = false;
+	enum outcome outcome = outbox_news(r, n, &h, &fresh, err);
+
+	*fd = -1;
+	if (outcome == OUTCOME_DONE && fresh) {
 		tmp_name(name);
 		outcome = file_create(&r->queue.tmp, name, fd, err);
 		if (outcome == OUTCOME_DONE) {
@@ -555,7 +550,6 @@ enum outcome outbox_bare(struct relay *r, struct neighbour *n, char name[static 
 				outcome = batch_writer_finish(&w, err);
 			batch_writer_release(&w);
 		}
-		n->bare_serial = h.event_serial;
 	}
 	batch_header_release(&h);
 	return outcome;

@@ -23,6 +23,9 @@ enum outcome outbox_dissolve(
     struct relay *r, struct neighbour *n, struct peer_batch *batch, const char *why, struct error *err);
 /* Packs what is ready. */
 enum outcome outbox_pack(struct relay *r, struct neighbour *n, struct error *err);
+/* What no other batch took along: H gets acknowledgement, voided numbers and events; *FRESH: there is something to say. */
+enum outcome outbox_news(
+    struct relay *r, struct neighbour *n, struct batch_header *h, bool *fresh, struct error *err);
 /*
  * Writes a batch without items into a new file TMP_NAME in spool/tmp when there is an acknowledgement or an event that
  * no other batch took along; *FD is -1 when there is nothing to say.

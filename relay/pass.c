@@ -7,6 +7,7 @@
 #include "lib/text.h"
 #include "queue/arrivals.h"
 #include "queue/work.h"
+#include "relay/calls.h"
 #include "relay/carrier.h"
 #include "relay/intake.h"
 #include "relay/outbox.h"
@@ -112,8 +113,7 @@ static enum outcome empty_lost_hops(struct relay *r, struct error *err)
 
 /* ---- in -------------------------------------------------------------------------------------------------- */
 
-/* What the last attempt to reach a neighbour came to. News is told; the same again is not. */
-static void note_attempt(struct relay *r, struct neighbour *n, enum outcome outcome, const struct error *err)
+void pass_note_attempt(struct relay *r, struct neighbour *n, enum outcome outcome, const struct error *err)
 {
 	const char *text = outcome == OUTCOME_DONE ? "done" : err->text;
 
@@ -189,12 +189,19 @@ static void pack_all(struct relay *r)
 	}
 }
 
-/* Tries the addresses of a neighbour in their order until one works. */
+static bool has_directory(const struct config_neighbour *n)
+{
+	for (size_t i = 0; i < n->call.count; i++)
+		if (carrier_path(n->call.items[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* Tries the directories of a neighbour in their order until one works. */
 static void send_to(struct relay *r, struct neighbour *n)
 {
 	struct error err = ERROR_NONE;
 	enum outcome outcome = OUTCOME_DONE;
-	size_t tried = 0;
 
 	for (size_t i = 0; i < n->config->call.count; i++) {
 		const char *path = carrier_path(n->config->call.items[i]);
@@ -202,17 +209,12 @@ static void send_to(struct relay *r, struct neighbour *n)
 
 		if (path == NULL)
 			continue;
-		tried++;
 		err = ERROR_NONE;
 		outcome = carrier_send(r, n, path, CARRIER_DUE, &sent, &err);
 		if (outcome == OUTCOME_DONE)
 			break;
 	}
-	if (tried == 0)
-		outcome = error_set(&err, EX_UNAVAILABLE,
-		    "neighbour \"%s\" has no address that this program can reach (call = \"dir:…\")",
-		    n->config->name);
-	note_attempt(r, n, outcome, &err);
+	pass_note_attempt(r, n, outcome, &err);
 	err = ERROR_NONE;
 	contain(r, n->config->name, neighbour_save(r, n, &err), &err);
 }
@@ -264,9 +266,19 @@ static void drain_arrivals(struct relay *r)
 	contain(r, "arrivals", arrivals_drain(&r->queue, NULL, &err), &err);
 }
 
+/* ---- within a call --------------------------------------------------------------------------------------- */
+
+enum outcome pass_feed(struct relay *r, struct neighbour *n, struct error *err)
+{
+	note_clock(r);
+	drain_arrivals(r);
+	rounds(r);
+	return pack_for(r, n, err);
+}
+
 /* ---- the passes ------------------------------------------------------------------------------------------ */
 
-enum outcome pass_run(struct relay *r, struct error *err)
+enum outcome pass_run(struct relay *r, struct strings *due, struct error *err)
 {
 	enum outcome outcome;
 
@@ -283,9 +295,14 @@ enum outcome pass_run(struct relay *r, struct error *err)
 		if (dir_empty(&r->queue.new) || (round > 0 && moved == 0))
 			break;
 	}
-	for (size_t i = 0; i < r->config.neighbour_count; i++)
-		if (r->neighbours[i].state == NEIGHBOUR_READY)
-			send_to(r, &r->neighbours[i]);
+	for (size_t i = 0; i < r->config.neighbour_count; i++) {
+		struct neighbour *n = &r->neighbours[i];
+
+		if (n->state == NEIGHBOUR_READY && calls_due(r, n))
+			strings_add(due, n->config->name);
+		else if (n->state == NEIGHBOUR_READY && has_directory(n->config))
+			send_to(r, n);
+	}
 	outcome = tmp_sweep(&r->queue.tmp, err);
 	return outcome == OUTCOME_DONE ? sweep_stage(r, err) : outcome;
 }

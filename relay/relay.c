@@ -294,6 +294,41 @@ enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, st
 	return outcome;
 }
 
+static void batch_label(const struct relay *r, const struct peer_batch *b, char out[static LIMIT_ID])
+{
+	struct id id = {.incarnation = b->incarnation, .sequence = b->sequence};
+
+	id_set_host(&id, r->queue.host);
+	id_print(&id, out);
+}
+
+void relay_log_sent(struct relay *r, const struct neighbour *n, const struct peer_batch *b, const char *to)
+{
+	char label[LIMIT_ID];
+	struct log_line line;
+
+	batch_label(r, b, label);
+	log_begin(&line, &r->queue.log, label, "sent");
+	log_text(&line, "neighbour", n->config->name);
+	log_text(&line, "to", to);
+	log_number(&line, "size", b->size);
+	log_number(&line, "sendings", b->sendings);
+	log_end(&line);
+}
+
+void relay_log_batch(
+    struct relay *r, const struct peer_batch *b, const char *event, const char *neighbour, const char *reason)
+{
+	char label[LIMIT_ID];
+	struct log_line line;
+
+	batch_label(r, b, label);
+	log_begin(&line, &r->queue.log, label, event);
+	log_text(&line, "neighbour", neighbour);
+	log_text(&line, "reason", reason);
+	log_end(&line);
+}
+
 const struct public_keys *relay_lookup(void *context, const char *name)
 {
 	struct relay *r = context;

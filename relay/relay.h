@@ -60,6 +60,12 @@ enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, st
 /* Says ERR to the log, and remembers it for the exit code if nothing else was before it. Work goes on with the next. */
 void relay_trouble(struct relay *r, const char *about, const struct error *err);
 
+/* A batch of ours left for N over TO, a directory or an address. */
+void relay_log_sent(struct relay *r, const struct neighbour *n, const struct peer_batch *b, const char *to);
+/* EVENT befell a batch of ours for NEIGHBOUR, because of REASON. */
+void relay_log_batch(
+    struct relay *r, const struct peer_batch *b, const char *event, const char *neighbour, const char *reason);
+
 /* Finds the keys of a neighbour; for batch_reader_open. */
 batch_lookup relay_lookup;
 

@@ -67,6 +67,11 @@ struct batch_header {
 };
 void batch_header_release(struct batch_header *h);
 struct batch_event *batch_header_add_event(struct batch_header *h);
+/* What rides along in a header - acknowledgement, voided numbers, events - in its encoding: it is also told in calls. */
+void batch_header_print_extensions(const struct batch_header *h, struct buf *out);
+/* Adds to H what BYTES say; NAME is for the sentence. H owns memory afterwards, also when it failed. */
+enum outcome batch_header_parse_extensions(
+    struct batch_header *h, struct view bytes, const char *name, struct error *err);
 
 /* Identifies the bytes of a batch: the first 8 bytes of its signature. */
 #define BATCH_MARK 8

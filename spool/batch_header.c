@@ -68,15 +68,11 @@ static void write_events(const struct batch_header *h, struct buf *out)
 	}
 }
 
-static void write_rest(const struct batch_header *h, struct buf *out)
+void batch_header_print_extensions(const struct batch_header *h, struct buf *out)
 {
 	struct buf value;
 
 	buf_init(&value, LIMIT_BATCH_HEADER);
-	wire_text(out, h->from);
-	wire_text(out, h->to);
-	wire_u32(out, h->incarnation);
-	wire_varint(out, h->sequence);
 	if (h->has_ack) {
 		write_ack(&h->ack, &value);
 		write_extension(out, BATCH_EXTENSION_ACK, &value);
@@ -95,6 +91,15 @@ static void write_rest(const struct batch_header *h, struct buf *out)
 		write_extension(out, BATCH_EXTENSION_EVENT_SEEN, &value);
 	}
 	buf_release(&value);
+}
+
+static void write_rest(const struct batch_header *h, struct buf *out)
+{
+	wire_text(out, h->from);
+	wire_text(out, h->to);
+	wire_u32(out, h->incarnation);
+	wire_varint(out, h->sequence);
+	batch_header_print_extensions(h, out);
 }
 
 static bool event_good(const struct batch_event *event)
@@ -363,6 +368,15 @@ static enum outcome read_extensions(struct batch_header *h, const char *name, st
 			return outcome;
 	}
 	return OUTCOME_DONE;
+}
+
+enum outcome batch_header_parse_extensions(
+    struct batch_header *h, struct view bytes, const char *name, struct error *err)
+{
+	struct reader r;
+
+	reader_init(&r, bytes);
+	return read_extensions(h, name, &r, err);
 }
 
 static enum outcome read_flags(struct batch_header *h, uint8_t flags, const char *name, struct error *err)

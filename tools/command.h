@@ -127,6 +127,7 @@ tool_run command_route_test;
 tool_run command_alias_list;
 tool_run command_run;
 tool_run command_export;
+tool_run command_call;
 tool_run command_import;
 tool_run command_list;
 tool_run command_show;

@@ -196,19 +196,18 @@ static void check_neighbour(struct checking *c, const struct config_neighbour *n
 	struct error err = ERROR_NONE;
 	struct peer peer;
 	char *apart;
-	bool directory = false;
 
 	if (key_line_parse(n->key, &keys, &err) != OUTCOME_DONE)
 		say(c, HEALTH_ERROR, "%s: the key of neighbour %s: %s", n->where, n->name, err.text);
 	else if (strcmp(keys.host, n->name) != 0)
 		say(c, HEALTH_ERROR, "%s: the key of neighbour %s is that of \"%s\"", n->where, n->name, keys.host);
-	for (size_t i = 0; i < n->call.count; i++) {
+	for (size_t i = 0; i < n->call.count; i++)
 		check_address(c, n, n->call.items[i]);
-		directory |= text_starts(n->call.items[i], "dir:");
-	}
-	if (!directory)
+	if (n->call.count == 0 && c->tool->config.relay.listen.count == 0)
 		say(c, HEALTH_WARNING,
-		    "neighbour %s has no address that this program can reach by itself (call = \"dir:...\")",
+		    "neighbour %s has no address (call = \"tcp:...\"), and this host does not listen for its calls "
+		    "(relay "
+		    "{ listen = ... }): its mail goes only when something else starts `packetboat-relay answer`",
 		    n->name);
 	if (!c->tool->opened)
 		return;
@@ -271,6 +270,13 @@ static void check_boxes(struct checking *c)
 		if (box->authorities != NULL)
 			check_file(c, box->authorities, FILE_OPEN, what);
 		free(what);
+		/* Each keeps its own account of what was fetched. */
+		for (size_t k = 0; k < i; k++)
+			if (text_same(box->server, config->fetches[k].server) &&
+			    strcmp(box->user, config->fetches[k].user) == 0)
+				say(c, HEALTH_WARNING,
+				    "%s: fetch \"%s\" is the same box as \"%s\": its mail may come twice", box->where,
+				    box->name, config->fetches[k].name);
 	}
 }
 

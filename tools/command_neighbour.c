@@ -52,7 +52,9 @@ static char *address_absolute(const char *address)
 static void section_text(
     const char *name, const char *key, const struct strings *calls, bool sign_only, bool relay, struct buf *out)
 {
-	buf_format(out, "neighbour \"%s\" {\n\tkey = \"%s\"\n\tcall = {", name, key);
+	buf_format(out, "neighbour \"%s\" {\n\tkey = \"%s\"\n", name, key);
+	if (calls->count > 0)
+		buf_text(out, "\tcall = {");
 	for (size_t i = 0; i < calls->count; i++) {
 		char *address = address_absolute(calls->items[i]);
 
@@ -60,7 +62,8 @@ static void section_text(
 		dropin_quote(out, address);
 		free(address);
 	}
-	buf_text(out, " }\n");
+	if (calls->count > 0)
+		buf_text(out, " }\n");
 	if (sign_only)
 		buf_text(out, "\tseal = false\n");
 	if (relay)
@@ -92,22 +95,25 @@ static enum outcome key_check(
 enum outcome command_neighbour_add(struct tool *t, struct error *err)
 {
 	struct strings calls = {0};
+	bool called = false;
 	bool sign_only = false;
 	bool relay = false;
-	const struct tool_option options[] = {
-	    {"call", OPTION_TEXTS, &calls}, {"sign-only", OPTION_FLAG, &sign_only}, {"relay", OPTION_FLAG, &relay}};
+	const struct tool_option options[] = {{"call", OPTION_TEXTS, &calls}, {"called", OPTION_FLAG, &called},
+	    {"sign-only", OPTION_FLAG, &sign_only}, {"relay", OPTION_FLAG, &relay}};
 	const struct config_neighbour *old;
 	struct public_keys keys;
 	char line[KEY_LINE_TEXT];
 	struct buf file;
 	struct buf text;
-	enum outcome outcome = tool_options(t, options, 3, 2, 2, "a name and a key line", err);
+	enum outcome outcome = tool_options(t, options, 4, 2, 2, "a name and a key line", err);
 
 	buf_init(&file, 1024);
 	buf_init(&text, COPY_CHUNK);
-	if (outcome == OUTCOME_DONE && calls.count == 0)
-		outcome = tool_usage(
-		    t, err, "--call is missing: where to meet it, dir:PATH for a stick or a shared directory");
+	if (outcome == OUTCOME_DONE && (calls.count == 0) != called)
+		outcome = tool_usage(t, err,
+		    "either --call, where to meet it (dir:PATH for a stick or a shared directory, tcp:HOST:PORT), or "
+		    "--called: "
+		    "it calls this host");
 	if (outcome == OUTCOME_DONE)
 		outcome = tool_config(t, err);
 	if (outcome == OUTCOME_DONE)

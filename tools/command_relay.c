@@ -1,4 +1,4 @@
-/* `packetboat run`, `export` and `import`: packetboat-relay does these, under the name that people know. */
+/* `packetboat run`, `call`, `export` and `import`: packetboat-relay does these, under the name that people know. */
 #include <errno.h>
 
 #include "lib/alloc.h"
@@ -43,6 +43,11 @@ static enum outcome become(struct tool *t, const char *command, int operands, co
 enum outcome command_run(struct tool *t, struct error *err)
 {
 	return become(t, "run", 0, "", err);
+}
+
+enum outcome command_call(struct tool *t, struct error *err)
+{
+	return become(t, "call", 1, "a neighbour", err);
 }
 
 enum outcome command_export(struct tool *t, struct error *err)

@@ -16,11 +16,13 @@ static const struct command commands[] = {
 	"neighbours need. An instance that stands already is not touched."},
     {"key", NULL, command_key, "[--fingerprint]", "this host's key line for its neighbours",
 	"With --fingerprint the short form, to be compared over a voice radio or a telephone."},
-    {"neighbour", "add", command_neighbour_add, "NAME KEYLINE --call ADDR [--call ADDR]... [--sign-only] [--relay]",
+    {"neighbour", "add", command_neighbour_add,
+	"NAME KEYLINE --call ADDR [--call ADDR]... | --called [--sign-only] [--relay]",
 	"a host to exchange batches with",
 	"KEYLINE is what `packetboat key` prints there. ADDR is dir:PATH, tcp:HOST:PORT or exec:PROGRAM ARG...; "
 	"several\n"
-	"are tried in their order. --sign-only: batches can be read by anyone, for amateur radio. --relay: it may "
+	"are tried in their order. --called: it has none, and calls this host. --sign-only: batches can be read by "
+	"anyone, for amateur radio. --relay: it may "
 	"send\n"
 	"mail through this host to others."},
     {"neighbour", "list", command_neighbour_list, "[--json]", "neighbours with their fingerprints and addresses",
@@ -50,6 +52,8 @@ static const struct command commands[] = {
     {"alias", "list", command_alias_list, "[--json]", "aliases and their targets",
 	"Columns: alias, targets, where it is written."},
     {"run", NULL, command_run, "", "one relay pass", "The same as `packetboat-relay run`."},
+    {"call", NULL, command_call, "NAME", "an exchange with a neighbour, now",
+	"The same as `packetboat-relay call NAME`: whatever its windows and pauses are, but within its caps."},
     {"export", NULL, command_export, "NAME DIR", "batches for a neighbour into a directory, by hand",
 	"For a stick that is not in the configuration."},
     {"import", NULL, command_import, "DIR", "batches for this host out of a directory, by hand",

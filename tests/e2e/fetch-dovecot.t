@@ -129,7 +129,7 @@ Hosts::spew($a->conf, $conf);
 box($a, 'cut', '127.0.0.1:' . $line->sockport, 'to = "cut"', 'user = "cut"', 'tls = "none"');
 my ($cut, $runs) = (0, 0);
 while ($cut < $cuts && $runs++ < 3 * $cuts && $dovecot->mails('cut')) {
-	Hosts::spew($limit, 1 + int rand 60000);
+	Hosts::spew($limit, 1 + int rand 120 * $count);
 	my $run = fetch($a);
 	$cut++ if $run->{code} == 75 && $run->{err} =~ /closed|reset/;
 	$a->pass if $cut % 10 == 0; # what is here is delivered meanwhile

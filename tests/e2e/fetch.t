@@ -177,7 +177,9 @@ for my $kind (['UIDL'], ['no UIDL', uids => undef], ['no CAPA, no UIDL', capa =>
 	anew();
 	my $pop = Pop->new(messages => \@three);
 	box($a, 'provider', $pop->address, 'to = "nobody"');
-	my $run = fetch($a);
+	box($a, 'again', $pop->address, 'to = "bob"');
+	like($a->packetboat('check')->{out}, qr/"again" is the same box as "provider"/, 'check sees a box that is there twice');
+	my $run = fetch($a, 'provider');
 	is($run->{code}, 78, 'an owner who is not there');
 	is(scalar(my @names = $pop->names), 3, 'nothing is fetched for him');
 	is($a->packetboat('check')->{code}, 2, 'check tells');
@@ -256,6 +258,11 @@ for my $kind (['UIDL'], ['no UIDL', uids => undef], ['no CAPA, no UIDL', capa =>
 
 my $large = message('large', join '', map { "line $_ of many that are too much\n" } 1 .. 500);
 for my $kind (['UIDL and TOP'], ['no TOP', top => 0], ['no UIDL', uids => undef], ['neither', uids => undef, top => 0, capa => undef],
+	['TOP that gives all of it', say => {TOP => sub {
+		my $text = $large x 70;
+		$text =~ s/\n/\r\n/g;
+		return "+OK\r\n$text.";
+	}}],
 	['a listing that lies', octets => sub { 100 }], ['a listing that lies, no UIDL', uids => undef, octets => sub { 100 }]) {
 	my ($name, @options) = @$kind;
 	anew();
@@ -263,14 +270,14 @@ for my $kind (['UIDL and TOP'], ['no TOP', top => 0], ['no UIDL', uids => undef]
 	box($a, 'provider', $pop->address, 'to = "bob"', 'max-size = "5k"');
 	fetch($a) for 1 .. 3;
 	my @found = subjects($a, 'bob');
-	my $subject = 'Too large to be fetched' . ($name =~ /no TOP|neither/ ? '' : ':');
+	my $subject = 'Too large to be fetched' . ($name =~ /no TOP|neither|gives all/ ? '' : ':');
 	is_deeply(\@found, [$subject, qw(one three two)], "$name: the others, and one notice");
 	is_deeply([$pop->names], ['m000002'], "$name: it stays there");
 	my ($notice) = grep { $_->{head} =~ /Too large/ } $a->mailbox('bob');
 	like($notice->{head}, qr/^Auto-Submitted: auto-generated$/m, "$name: the notice says what it is");
 	like($notice->{head}, qr/^Return-Path: <>$/m, "$name: from nobody");
 	like($notice->{body}, qr/Mailbox: provider \(ann at 127\.0\.0\.1\)/, "$name: and where it lies");
-	like($notice->{body}, qr/Sender <sender\@far\.example>/, "$name: with its sender") unless $name =~ /no TOP|neither/;
+	like($notice->{body}, qr/Sender <sender\@far\.example>/, "$name: with its sender") unless $name =~ /no TOP|neither|gives all/;
 }
 
 {
@@ -320,6 +327,64 @@ for my $kind (['UIDL and TOP'], ['no TOP', top => 0], ['no UIDL', uids => undef]
 	clean_run('a header that would have us relay');
 	is_deeply([subjects($a, 'bob')], ['relay'], 'does not');
 	is_deeply([$a->waiting], [], 'nothing waits for elsewhere');
+}
+
+{
+	anew();
+	my $pop = Pop->new(messages => [
+		message('small', 'x', 'X-To: far@far.example'), message('much', $large, 'X-To: far@far.example'),
+		message('near', $large x 5, 'X-To: bob@a.example'), message('much-too-far', $large x 5, 'X-To: far@far.example')]);
+	$a->configure(qq{route "far.example" { via = "smtp:127.0.0.1:9" max-size = "9k" public = true }\n});
+	box($a, 'provider', $pop->address, 'to = "bob"', 'multidrop = "X-To"');
+	clean_run('a way that takes little');
+	my @mail = subjects($a, 'bob');
+	is_deeply(\@mail, ['near'], 'who is near gets all of it');
+	my @waits = $a->waiting;
+	is_deeply([map { $_->{recipients}[0]{address} // '?' } @waits], [('far@far.example') x 3], 'who is far gets what the way takes, and notices')
+	    or diag(explain(\@waits));
+	is_deeply([$pop->names], ['m000002', 'm000004'], 'the rest stays there');
+	ok(!grep({ $_ eq 'm000004' } $pop->retrieved), 'what is very large was not even received');
+}
+
+# ---- the run ---------------------------------------------------------------------------------------------------------------------
+
+{
+	anew();
+	my $pop = Pop->new(messages => \@three);
+	$a->configure(qq{min-free = "900000G"\n});
+	box($a, 'provider', $pop->address, 'to = "bob"');
+	my $run = fetch($a);
+	is($run->{code}, 75, 'a full disk');
+	like($run->{err}, qr/disk|free/, 'is told of');
+	is(scalar(my @names = $pop->names), 3, 'and nothing is deleted');
+	Hosts::spew($a->conf, Hosts::slurp($a->conf) =~ s/min-free.*//r);
+	clean_run('there is room again');
+	is_deeply([subjects($a, 'bob')], [qw(one three two)], 'and all comes');
+}
+
+{
+	anew();
+	my $pop = Pop->new(messages => \@three, say => {RETR => sub { $_[1] =~ / 3$/ ? {after => 20, say => '-ERR late'} : undef }}, capa => ['UIDL', 'USER']);
+	box($a, 'provider', $pop->address, 'to = "bob"');
+	my $pid = fork // die;
+	if ($pid == 0) {
+		open STDERR, '>', "$net->{dir}/stopped";
+		exec(Hosts::program('packetboat-fetch'), '-v', '-c', $a->conf) or POSIX::_exit(127);
+	}
+	for (1 .. 100) {
+		last if $pop->retrieved == 2;
+		select undef, undef, undef, 0.1;
+	}
+	select undef, undef, undef, 0.3;
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
+	is($? >> 8, 75, 'a run that is stopped');
+	my $told = Hosts::slurp("$net->{dir}/stopped");
+	like($told, qr/provider: 3 messages/, 'said with -v what there was');
+	like($told, qr/stopped/, 'and that it was stopped');
+	is_deeply([subjects($a, 'bob')], [qw(one two)], 'what was whole is kept');
+	is(scalar(my @names = $pop->names), 3, 'nothing is deleted without QUIT');
+	is($a->packetboat('fsck')->{code}, 0, 'and fsck is content');
 }
 
 # ---- state that is gone or damaged ---------------------------------------------------------------------------------------------

@@ -272,6 +272,40 @@ subtest 'limits' => sub {
 	$client->close;
 };
 
+subtest 'connections, silence, and the length of a session' => sub {
+	my $b = $net->host('b');
+	$b->user('ann');
+	my $other = Pop3->serve($b, more => "\tconnections = 3\n\tidle = 2s\n") or return;
+	Pop3->fill($b, 'ann', "x\n");
+	my @clients = map { Pop3::Client->new($other->port('pop3')) } 1 .. 4;
+	is(scalar(grep { $_->{greeting} =~ /^\+OK/ } @clients), 3, 'as many as may be');
+	like($clients[3]->{greeting}, qr/^-ERR \[SYS\/TEMP\] too many connections/, 'one more is turned away');
+	like($other->log_text, qr/^- refused .*client=127\.0\.0\.1 reason="too many connections"$/m, '... and that is told');
+	like($clients[0]->login('ann', 'password of ann'), qr/^\+OK/, 'one logs in');
+	$clients[0]->say('DELE 1');
+	my $begun = time;
+	is($clients[0]->line, undef, 'who is silent hears nothing');
+	ok($clients[0]->closed, '... but the end');
+	cmp_ok(time - $begun, '>=', 1.5, '... after a while');
+	is(scalar(Pop3->left($b, 'ann')), 1, 'and nothing is deleted');
+	my $until = time + 10;
+	sleep 0.05 while $other->log_text !~ / kept=1 / && time < $until;
+	like($other->log_text, qr/^- fetched .*user=ann messages=0 octets=0 deleted=0 kept=1 reason=".* sent nothing for 2 seconds"$/m, '... which is told');
+	# The limit of a whole session holds whatever the client does.
+	Hosts::spew($b->conf, Hosts::slurp($b->conf) =~ s/idle = 2s/idle = 1m\n\tsession = 1s/r);
+	$other->signal('HUP');
+	ok($other->told('READY=1'), 'a session may last a second');
+	my $client = Pop3::Client->new($other->port('pop3'));
+	$client->login('ann', 'password of ann');
+	$until = time + 30;
+	my $reply = '';
+	while (time < $until && $reply =~ /^(?:\+OK.*|)\z/) {
+		$reply = $client->say('NOOP') // 'nothing';
+		sleep 0.05;
+	}
+	is($reply, '-ERR [SYS/TEMP] the session has lasted too long', '... and ends with a word');
+};
+
 subtest 'reload' => sub {
 	my $client = logged_in('ann');
 	my $conf = Hosts::slurp($a->conf);

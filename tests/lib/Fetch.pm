@@ -13,6 +13,9 @@ use Hosts;
 
 our @EXPORT = qw(box fetch subjects message once_each);
 
+# What is lost in libraries is not ours to mend.
+$ENV{LSAN_OPTIONS} //= "suppressions=$Hosts::top/tests/lsan.supp:print_suppressions=0" if $Hosts::sanitized;
+
 sub box {
 	my ($host, $name, $server, @options) = @_;
 	my $file = $host->dir . '/password';

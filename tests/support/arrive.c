@@ -19,8 +19,9 @@ static enum outcome make(
     struct queue *q, struct arriving *m, const char *recipient, uint64_t number, uint64_t size, struct error *error)
 {
 	char line[81];
-	enum outcome outcome = handover_begin_small(q, &m->handover, size + 200, error);
+	enum outcome outcome = OUTCOME_DONE;
 
+	handover_begin_small(q, &m->handover, size + 200);
 	envelope_init(&m->envelope);
 	m->envelope.class = CLASS_NORMAL;
 	m->envelope.sender = mem_string("bench@host.example");

@@ -642,6 +642,21 @@ Test(config, nobody_needs_to_listen)
 	fixture_close(&f);
 }
 
+Test(config, what_was_told_is_not_in_the_error_again)
+{
+	struct fixture f = fixture_open();
+
+	put(&f, "packetboat.conf", "hots = a\nhops = x\n");
+	cr_expect_eq(config_tell(&f.config, f.path, hear, &f, &f.err), OUTCOME_LATER);
+	cr_expect_gt(f.said.count, 0);
+	cr_expect_str_eq(f.err.text, "");
+	cr_expect_eq(f.err.code, EX_CONFIG);
+	cr_assert_eq(unlinkat(f.root.fd, "packetboat.conf", 0), 0);
+	cr_expect_neq(config_tell(&f.config, f.path, hear, &f, &f.err), OUTCOME_DONE);
+	cr_expect_str_neq(f.err.text, "", "nothing was said of a missing file");
+	fixture_close(&f);
+}
+
 Test(config, the_path_is_given_or_in_the_environment_or_the_systems)
 {
 	unsetenv("PACKETBOAT_CONF");

@@ -479,11 +479,13 @@ Test(intake, a_damaged_message_half_taken_does_not_stop_the_others)
 static int step_pass(void *context)
 {
 	struct post *p = context;
+	struct strings due = {0};
 	struct relay r;
 	int code = 1;
 
 	if (net_relay(&p->net, "b", &r) == OUTCOME_DONE) {
-		code = pass_run(&r, &p->net.err) != OUTCOME_DONE;
+		code = pass_run(&r, &due, &p->net.err) != OUTCOME_DONE;
+		strings_release(&due);
 		relay_close(&r);
 	}
 	return code;

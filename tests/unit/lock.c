@@ -137,3 +137,21 @@ Test(lock, a_lock_that_cannot_be_opened, .timeout = 10)
 	lock_release(&lock);
 	scratch_close(&d);
 }
+
+Test(lock, whether_it_is_held_or_something_is_wrong)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct lock mine;
+	struct lock other;
+	bool held = true;
+
+	cr_assert_eq(lock_try_held(&mine, &d, "x", &held, &err), OUTCOME_DONE);
+	cr_expect_not(held);
+	cr_expect_eq(lock_try_held(&other, &d, "x", &held, &err), OUTCOME_LATER);
+	cr_expect(held);
+	cr_expect_neq(lock_try_held(&other, &d, "no/such", &held, &err), OUTCOME_DONE);
+	cr_expect_not(held);
+	lock_release(&mine);
+	scratch_close(&d);
+}

@@ -215,3 +215,42 @@ Test(log, one_that_cannot_be_opened_is_told)
 	cr_assert_neq(err.text[0], '\0');
 	scratch_close(&d);
 }
+
+Test(log, lines_are_gathered_and_written_together)
+{
+	struct dir d = scratch_open();
+	struct log log = {.fd = -1};
+	struct buf text;
+	struct error err = ERROR_NONE;
+	struct view rest, line;
+	size_t lines = 0;
+
+	buf_init(&text, (size_t)1 << 20);
+	cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+	log_gather(&log);
+	log_event(&log, "a.1", "one", "key", "value");
+	log_event(&log, "a.2", "two", "key", "value");
+	cr_assert_eq(file_read(&d, "log", &text, &err), OUTCOME_DONE);
+	cr_expect_eq(text.length, 0);
+	log_write_out(&log);
+	buf_clear(&text);
+	cr_assert_eq(file_read(&d, "log", &text, &err), OUTCOME_DONE);
+	cr_expect_not_null(strstr(buf_string(&text), "a.1 one at="));
+	cr_expect_not_null(strstr(buf_string(&text), "a.2 two at="));
+	log_event(&log, "a.3", "three", "key", "value");
+	buf_clear(&text);
+	cr_assert_eq(file_read(&d, "log", &text, &err), OUTCOME_DONE);
+	cr_expect_not_null(strstr(buf_string(&text), "a.3 three at="), "at once again");
+	/* More than is held back at a time, and what nobody wrote out before the end. */
+	log_gather(&log);
+	for (unsigned i = 0; i < 3000; i++)
+		log_event(&log, "a.4", "four", "key", "value");
+	log_close(&log);
+	buf_clear(&text);
+	cr_assert_eq(file_read(&d, "log", &text, &err), OUTCOME_DONE);
+	for (rest = view_buf(&text); view_line(&rest, &line); lines++)
+		cr_expect_eq(line.bytes[0], 'a');
+	cr_expect_eq(lines, 3003);
+	buf_release(&text);
+	scratch_close(&d);
+}

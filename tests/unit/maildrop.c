@@ -1,6 +1,7 @@
 #include "bridge-pop3/maildrop.h"
 
-#include <sys/resource.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "bridge-pop3/maildrop_index.h"
 #include "bridge-pop3/maildrop_list.h"
@@ -578,6 +579,60 @@ Test(maildrop, a_maildir_removed_meanwhile)
 	maildrop_close(d);
 }
 
+/* ---- others at work -------------------------------------------------------------------------------------- */
+
+#define MANY 2000
+
+static _Atomic bool enough;
+
+/* Marks one message after the other as answered, and as not. */
+static void *mark_and_unmark(void *context)
+{
+	const struct timespec pause = {.tv_nsec = 200000};
+
+	(void)context;
+	for (size_t i = 0; !enough; i += 37) {
+		static bool marked[MANY];
+		size_t n = i % MANY;
+		char from[40];
+		char to[40];
+
+		snprintf(from, sizeof from, "cur/%zu.x:2,%s", n, marked[n] ? "RS" : "S");
+		marked[n] = !marked[n];
+		snprintf(to, sizeof to, "cur/%zu.x:2,%s", n, marked[n] ? "RS" : "S");
+		move(from, to);
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+/* A directory tells names that change meanwhile twice, or not at all. */
+Test(maildrop, nothing_is_missed_while_another_program_works)
+{
+	pthread_t other;
+
+	for (size_t i = 0; i < MANY; i++) {
+		char name[40];
+
+		snprintf(name, sizeof name, "cur/%zu.x:2,S", i);
+		put(name, "");
+	}
+	maildrop_close(opened());
+	cr_assert_eq(pthread_create(&other, NULL, mark_and_unmark, NULL), 0);
+	for (int i = 0; i < 100; i++) {
+		struct mail_list list;
+		struct dir box;
+
+		cr_assert_eq(dir_open(&box, &mail, "maria", NULL), OUTCOME_DONE);
+		cr_assert_eq(mail_list_read(&list, &box, NULL), OUTCOME_DONE);
+		cr_expect_eq(list.count, MANY, "%zu, at look %d", list.count, i);
+		mail_list_release(&list);
+		dir_close(&box);
+	}
+	enough = true;
+	pthread_join(other, NULL);
+}
+
 /* ---- the same unique part twice -------------------------------------------------------------------------- */
 
 static void set_time(const char *name, time_t seconds)
@@ -630,6 +685,38 @@ Test(maildrop, copies_by_hand_have_uids_of_their_own)
 	}
 	maildrop_close(d);
 	free(alone);
+}
+
+/* What is found gone while the others are counted leaves no number behind. */
+Test(maildrop, forgetting_moves_the_numbers_of_copies_too)
+{
+	static const char *const names[] = {"new/1.a", "new/2.b", "cur/2.b:2,", "new/3.c", "new/4.d", "cur/4.d:2,"};
+	struct mail_list list;
+	struct dir box;
+	uint8_t before[6][MAILDROP_UID];
+	uint8_t after[MAILDROP_UID];
+
+	for (size_t i = 0; i < 6; i++) {
+		put(names[i], "x\n");
+		set_time(names[i], (time_t)(1000 + i));
+	}
+	cr_assert_eq(dir_open(&box, &mail, "maria", NULL), OUTCOME_DONE);
+	cr_assert_eq(mail_list_read(&list, &box, NULL), OUTCOME_DONE);
+	cr_assert_eq(list.count, 6);
+	for (size_t i = 0; i < 6; i++)
+		mail_list_uid(&list, i, before[i]);
+	list.items[0].flags |= MAIL_GONE;
+	list.items[2].flags |= MAIL_GONE;
+	mail_list_forget_gone(&list);
+	cr_assert_eq(list.count, 4);
+	for (size_t i = 0; i < 4; i++) {
+		static const size_t was[] = {1, 3, 4, 5};
+
+		mail_list_uid(&list, i, after);
+		cr_expect_arr_eq(after, before[was[i]], MAILDROP_UID, "%zu", i);
+	}
+	mail_list_release(&list);
+	dir_close(&box);
 }
 
 Test(maildrop, two_names_of_one_file_are_one_message)

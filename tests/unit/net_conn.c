@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-#include "lib/net_listen.h"
+#include "lib/listen.h"
 
 static const struct conn_handlers deaf = {0};
 
@@ -106,7 +106,7 @@ Test(net_conn, one_that_always_asks_again_starves_nobody)
 	pair_open(&p);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	end_init(&other.a, p.base);
-	other.a.conn = conn_accepted(p.base, fds[0], &handlers, &other.a);
+	other.a.conn = conn_pipes(p.base, fds[0], fds[0], &handlers, &other.a);
 	cr_assert_eq(write(fds[1], "x", 1), 1);
 	conn_write(p.a.conn, view_text("quiet"));
 	cr_assert(run_until(p.base, p.b.got.length == 5));
@@ -192,7 +192,7 @@ Test(net_conn, may_be_ended_in_every_handler)
 		pair_open(&p);
 		conn_free(p.a.conn);
 		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-		p.a.conn = conn_accepted(p.base, fds[0], &tries[i], &p.a);
+		p.a.conn = conn_pipes(p.base, fds[0], fds[0], &tries[i], &p.a);
 		conn_write(p.a.conn, view_text("x"));
 		cr_assert_eq(write(fds[1], "x", 1), 1);
 		cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
@@ -283,7 +283,7 @@ Test(net_conn, connects_over_tcp)
 	accepted = accept(fd, NULL, NULL);
 	cr_assert_geq(accepted, 0);
 	conn_free(p.a.conn);
-	p.a.conn = conn_accepted(p.base, accepted, &end_handlers, &p.a);
+	p.a.conn = conn_pipes(p.base, accepted, accepted, &end_handlers, &p.a);
 	cr_assert_str_eq(conn_peer(p.a.conn), "127.0.0.1");
 	cr_assert(run_until(p.base, p.a.got.length == 5));
 	end_release(&c);
@@ -319,7 +319,7 @@ Test(net_conn, who_reset_the_connection_before_it_was_accepted_is_not_local)
 	accepted = accept(fd, NULL, NULL);
 	cr_assert_geq(accepted, 0);
 	conn_free(p.a.conn);
-	p.a.conn = conn_accepted(p.base, accepted, &end_handlers, &p.a);
+	p.a.conn = conn_pipes(p.base, accepted, accepted, &end_handlers, &p.a);
 	cr_assert_str_eq(conn_peer(p.a.conn), "unknown");
 	cr_assert(run_until(p.base, p.a.closed == 1));
 	cr_assert_str_eq(buf_string(&p.a.got), "words");
@@ -385,12 +385,14 @@ Test(net_conn, finish_lets_a_talking_peer_hear_the_end)
 	int client = socket(AF_INET, SOCK_STREAM, 0);
 	char got[64] = "";
 	size_t length = 0;
+	int accepted;
 	double begun;
 
 	pair_open(&p);
 	cr_assert_eq(connect(client, (struct sockaddr *)&address, sizeof address), 0);
 	conn_free(p.a.conn);
-	p.a.conn = conn_accepted(p.base, accept(fd, NULL, NULL), &end_handlers, &p.a);
+	accepted = accept(fd, NULL, NULL);
+	p.a.conn = conn_pipes(p.base, accepted, accepted, &end_handlers, &p.a);
 	conn_pause(p.a.conn);
 	for (int i = 0; i < 20; i++)
 		cr_assert_eq(write(client, got, sizeof got), (ssize_t)sizeof got);
@@ -438,7 +440,7 @@ Test(net_conn, finish_writes_out_and_gives_up_in_time)
 	cr_assert_eq(p.b.got.length, sizeof much);
 	/* Nobody reads. */
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	p.a.conn = conn_accepted(p.base, fds[0], &deaf, NULL);
+	p.a.conn = conn_pipes(p.base, fds[0], fds[0], &deaf, NULL);
 	conn_write(p.a.conn, view_of(much, sizeof much));
 	conn_finish(p.a.conn, 1);
 	p.a.conn = NULL;
@@ -459,7 +461,7 @@ Test(net_conn, a_broken_peer_is_told_once_behind_its_last_words)
 	pair_open(&p);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	conn_free(p.a.conn);
-	p.a.conn = conn_accepted(p.base, fds[0], &end_handlers, &p.a);
+	p.a.conn = conn_pipes(p.base, fds[0], fds[0], &end_handlers, &p.a);
 	cr_assert_eq(write(fds[1], "554 go away", 11), 11);
 	close(fds[1]);
 	conn_write(p.a.conn, view_text("EHLO a.example\r\n"));
@@ -544,4 +546,74 @@ Test(net_conn, output_may_be_a_file)
 	buf_release(&text);
 	pair_close(&p);
 	scratch_close(&d);
+}
+
+/* ---- what a server knows --------------------------------------------------------------------------------- */
+
+Test(net_conn, the_peer_is_whom_accept_named)
+{
+	static const struct {
+		int family;
+		const char *address;
+		const char *peer;
+	} cases[] = {
+	    {AF_INET, "192.0.2.1", "192.0.2.1"},
+	    {AF_INET6, "2001:db8::1", "2001:db8::1"},
+	    {AF_INET6, "::ffff:192.0.2.7", "192.0.2.7"},
+	    {AF_UNIX, NULL, "local"},
+	    {AF_UNSPEC, NULL, "unknown"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct sockaddr_storage address = {.ss_family = (sa_family_t)cases[i].family};
+		struct sockaddr_in *four = (struct sockaddr_in *)&address;
+		struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
+		struct pair p;
+		int fds[2];
+		struct conn *c;
+
+		pair_open(&p);
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+		if (cases[i].address != NULL)
+			cr_assert_eq(
+			    inet_pton(cases[i].family, cases[i].address,
+				cases[i].family == AF_INET ? (void *)&four->sin_addr : (void *)&six->sin6_addr),
+			    1);
+		c = conn_served(p.base, fds[0], (struct sockaddr *)&address, sizeof address, &end_handlers, &p.a);
+		cr_expect_str_eq(conn_peer(c), cases[i].peer);
+		conn_free(c);
+		close(fds[1]);
+		pair_close(&p);
+	}
+}
+
+/* Over TCP, where the system may hold them back. */
+Test(net_conn, last_words_arrive_with_the_end)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof address;
+	int listening = socket(AF_INET, SOCK_STREAM, 0);
+	struct pair p;
+	double begun;
+
+	pair_open(&p);
+	conn_free(p.a.conn);
+	conn_free(p.b.conn);
+	cr_assert_eq(bind(listening, (struct sockaddr *)&address, length), 0);
+	cr_assert_eq(listen(listening, 1), 0);
+	cr_assert_eq(getsockname(listening, (struct sockaddr *)&address, &length), 0);
+	p.b.conn = conn_connect(p.base, (struct sockaddr *)&address, length, 10, &end_handlers, &p.b);
+	p.a.conn = conn_served(p.base, accept4(listening, NULL, NULL, SOCK_NONBLOCK), (struct sockaddr *)&address,
+	    length, &end_handlers, &p.a);
+	cr_assert(run_until(p.base, p.b.connected == 1));
+	begun = seconds_now();
+	conn_write_last(p.a.conn, view_text("221 bye\r\n"));
+	conn_finish(p.a.conn, 5);
+	p.a.conn = NULL;
+	cr_assert(run_until(p.base, p.b.closed == 1));
+	cr_expect_lt(seconds_now() - begun, 0.15, "held back: %g", seconds_now() - begun);
+	cr_expect_str_eq(buf_string(&p.b.got), "221 bye\r\n");
+	cr_expect_eq(p.b.why.code, EX_OK);
+	close(listening);
+	pair_close(&p);
 }

@@ -9,7 +9,7 @@
 #include <event2/event.h>
 
 #include "lib/net_conn.h"
-#include "lib/net_daemon.h"
+#include "lib/daemon.h"
 #include "lib/net_tls.h"
 
 /* Seconds after which a test that waits has failed. */
@@ -102,8 +102,8 @@ static inline void pair_open(struct pair *p)
 	end_init(&p->a, p->base);
 	end_init(&p->b, p->base);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	p->a.conn = conn_accepted(p->base, fds[0], &end_handlers, &p->a);
-	p->b.conn = conn_accepted(p->base, fds[1], &end_handlers, &p->b);
+	p->a.conn = conn_pipes(p->base, fds[0], fds[0], &end_handlers, &p->a);
+	p->b.conn = conn_pipes(p->base, fds[1], fds[1], &end_handlers, &p->b);
 }
 
 static inline void pair_close(struct pair *p)

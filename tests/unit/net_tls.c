@@ -432,3 +432,31 @@ Test(net_tls, a_long_name_is_told_by_the_alternative_name_alone)
 	free(key);
 	scratch_close(&d);
 }
+
+Test(net_tls, a_server_without_a_certificate_gets_one_of_its_own_and_keeps_it)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct tls_source source = {.keys = d.path, .name = "mail.example"};
+	char *certificate = mem_format("%s/tls-certificate.pem", d.path);
+	struct buf first, second;
+	struct tls *tls;
+
+	buf_init(&first, 10000);
+	buf_init(&second, 10000);
+	cr_assert_eq(tls_server_from(&tls, &source, &err), OUTCOME_DONE, "%s", err.text);
+	tls_drop(tls);
+	cr_assert_eq(file_read(&d, "tls-certificate.pem", &first, &err), OUTCOME_DONE, "%s", err.text);
+	cr_assert_eq(tls_server_from(&tls, &source, &err), OUTCOME_DONE, "%s", err.text);
+	tls_drop(tls);
+	cr_assert_eq(file_read(&d, "tls-certificate.pem", &second, &err), OUTCOME_DONE, "%s", err.text);
+	cr_expect(view_equal(view_buf(&first), view_buf(&second)));
+	/* As configured: the key in the same file, where it is not. */
+	source.certificate = certificate;
+	cr_expect_neq(tls_server_from(&tls, &source, &err), OUTCOME_DONE);
+	cr_expect_eq(err.code, EX_CONFIG);
+	buf_release(&first);
+	buf_release(&second);
+	free(certificate);
+	scratch_close(&d);
+}

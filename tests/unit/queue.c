@@ -295,9 +295,10 @@ static int hand_small(void *context)
 	struct envelope e = kit_envelope("maria@village.example.org", "joe");
 	int code = 1;
 
-	if (kit_attach(&k, context) == OUTCOME_DONE &&
-	    handover_begin_small(&k.queue, &h, 4096, &k.err) == OUTCOME_DONE &&
-	    sink_view(handover_sink(&h), view_text(KIT_MAIL), &k.err) == OUTCOME_DONE &&
+	if (kit_attach(&k, context) != OUTCOME_DONE)
+		return code;
+	handover_begin_small(&k.queue, &h, 4096);
+	if (sink_view(handover_sink(&h), view_text(KIT_MAIL), &k.err) == OUTCOME_DONE &&
 	    handover_commit(&h, &e, &k.err) == OUTCOME_DONE && tmp_sweep(&k.queue.tmp, &k.err) == OUTCOME_DONE)
 		code = 0;
 	handover_abort(&h);
@@ -360,7 +361,7 @@ Test(queue, what_is_small_waits_in_memory)
 		char name[LIMIT_ID];
 
 		kit_open(&k, KIT_PLAIN);
-		kit_done(&k, handover_begin_small(&k.queue, &h, 4096, &k.err));
+		handover_begin_small(&k.queue, &h, 4096);
 		kit_done(&k, sink_view(handover_sink(&h), view_text(KIT_MAIL), &k.err));
 		kit_done(&k, queue_next_id(&k.queue, 1, &e.id, &k.err));
 		id_print(&e.id, name);
@@ -393,7 +394,7 @@ Test(queue, what_is_no_longer_small_is_in_a_file)
 	struct envelope e = kit_envelope("maria@village.example.org", "joe");
 
 	kit_open(&k, KIT_PLAIN);
-	kit_done(&k, handover_begin_small(&k.queue, &h, 10, &k.err));
+	handover_begin_small(&k.queue, &h, 10);
 	kit_done(&k, sink_view(handover_sink(&h), view_text(KIT_MAIL), &k.err));
 	kit_expect(k.root, "tmp", 1);
 	kit_done(&k, handover_finish(&h, &e, &k.err));

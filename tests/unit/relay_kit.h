@@ -155,12 +155,14 @@ static inline enum outcome net_relay(struct net *net, const char *host, struct r
 /* One pass; the trouble that it had, if any, is in net->err. */
 static inline enum outcome net_try(struct net *net, const char *host)
 {
+	struct strings due = {0};
 	struct relay r;
 	enum outcome outcome = net_relay(net, host, &r);
 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	outcome = pass_run(&r, &net->err);
+	outcome = pass_run(&r, &due, &net->err);
+	strings_release(&due);
 	if (outcome == OUTCOME_DONE && r.trouble.outcome != OUTCOME_DONE) {
 		net->err = r.trouble;
 		outcome = r.trouble.outcome;

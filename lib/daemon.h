@@ -1,0 +1,27 @@
+/*
+ * What every long-running program needs of the system.
+ */
+#ifndef LIB_DAEMON_H
+#define LIB_DAEMON_H
+
+#include "lib/error.h"
+
+/* Leaves the terminal: fork, setsid, standard input and output to /dev/null; standard error stays until daemon_ready, so
+ * that a failing start can be told. The parent stays until daemon_ready or the death of the child: its exit status says
+ * whether the start went well. To be called before threads and event bases are made. */
+enum outcome daemon_detach(struct error *err);
+/* The start is over: tells the waiting parent, and systemd (sd_notify(3)'s READY=1, by its protocol, when NOTIFY_SOCKET is set). */
+void daemon_ready(void);
+/* "RELOADING=1", "STOPPING=1", … to systemd; nothing without it. */
+void daemon_notify(const char *state);
+/* Becomes USER (and GROUP, null: the user's) for good, with the user's supplementary groups; EX_CONFIG for an unknown name. Not root
+ * already: an error unless that user is who runs. */
+enum outcome daemon_become(const char *user, const char *group, struct error *err);
+/* Gives PATH, made as root, to whom daemon_become will be. */
+enum outcome daemon_own(const char *path, const char *user, const char *group, struct error *err);
+/* As many descriptors as the system lets this process have; the number. */
+unsigned long daemon_raise_files(void);
+/* SIGPIPE ignored. */
+void daemon_ignore_pipe(void);
+
+#endif

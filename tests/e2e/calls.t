@@ -1,0 +1,198 @@
+# Calls: two hosts talk over a program's standard input and output, and over TCP; the line breaks, a side is killed, strangers
+# call; windows, caps and pauses.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Cut;
+use Hosts;
+use IO::Socket::INET;
+use Test::More;
+
+my $relay = Hosts::program('packetboat-relay');
+
+# A and B; A's way to B is CALL, B has none unless named. MORE: options of A's section.
+sub pair {
+	my ($net, $call, %options) = @_;
+	my ($a, $b) = map { $net->host($_) } qw(a b);
+
+	link_up($a, $b, $call, $options{more});
+	link_up($b, $a, $options{back}, $options{more_b});
+	$_->configure(qq{route "*" { via = "neighbour:@{[$_->name eq 'a' ? 'b' : 'a']}" }\n}) for ($a, $b);
+	$a->user('ann');
+	$b->user('bob');
+	return ($a, $b);
+}
+
+sub link_up {
+	my ($here, $there, $call, $more) = @_;
+
+	$call = $call->($here, $there) if ref $call;
+	$here->configure(sprintf qq{neighbour "%s" {\n\tkey = "%s"\n%s%s}\n}, $there->name, $there->key,
+		defined $call ? qq{\tcall = { "$call" }\n} : '', $more // '');
+}
+
+sub exec_call { return "exec:$relay -c " . $_[1]->conf . ' answer' }
+sub call { my ($host, $options) = @_; return $host->run($options // {}, $relay, '-c', $host->conf, 'call', $host->name eq 'a' ? 'b' : 'a') }
+
+sub text { return "From: ann\@a.example\nSubject: $_[0]\n\n" . ($_[1] // "Hello\n") }
+sub subjects { return join ' ', sort map { $_->{head} =~ /^Subject: (.*)$/m ? $1 : '?' } $_[0]->mailbox($_[1]) }
+
+# Acknowledged is what is in the other host's queue; it may take a moment more to be in a box.
+sub arrives {
+	my ($host, $user, $wanted, $name) = @_;
+
+	for (1 .. 200) {
+		last if subjects($host, $user) eq $wanted;
+		select undef, undef, undef, 0.05;
+	}
+	is(subjects($host, $user), $wanted, $name);
+}
+
+# Octets of the last call that HOST made.
+sub octets { my @lines = $_[0]->log_text =~ /^\S+ called .* octets=(\d+)/mg; return $lines[-1] }
+
+# What does not compress, in lines.
+sub noise {
+	my ($octets) = @_;
+	my $seed = 1;
+	return join "\n", map { join '', map { $seed = ($seed * 1103515245 + 12345) & 0x7fffffff; chr(33 + ($seed >> 12) % 90) } 1 .. 70 }
+		1 .. $octets / 71;
+}
+
+subtest 'over the standard input and output of a program' => sub {
+	my $net = Hosts->new;
+	my ($a, $b) = pair($net, \&exec_call);
+
+	is(call($a)->{code}, 0, 'a call with nothing to say');
+	cmp_ok(octets($a), '<', 300, 'is short');
+	$a->mail('bob@b.example', text('there'));
+	$b->sendmail(text('back'), '-i', '-f', 'bob@b.example', '--', 'ann@a.example');
+	is(call($a)->{code}, 0, 'a call with mail both ways');
+	arrives($b, 'bob', 'there', 'it came there');
+	is(subjects($a, 'ann'), 'back', 'and back');
+	is(scalar($a->waiting) + scalar($b->waiting), 0, 'nothing waits');
+	is(scalar(Hosts::files($a->spool('out'))) + scalar(Hosts::files($b->spool('out'))), 0, 'all is acknowledged');
+	$a->mail('bob@b.example', text('by itself'));
+	is($a->pass->{code}, 0, 'a relay pass calls');
+	arrives($b, 'bob', 'by itself there', 'and what waited is there');
+	$net->fsck;
+};
+
+subtest 'half-duplex, and in the clear' => sub {
+	my $net = Hosts->new;
+	my ($a, $b) = pair($net, \&exec_call, more => "\tturn = 60s\n\tseal = false\n", more_b => "\tseal = false\n");
+
+	$a->mail('bob@b.example', text("m$_", noise(3000))) for 1 .. 3;
+	$b->sendmail(text('back'), '-i', '-f', 'bob@b.example', '--', 'ann@a.example');
+	is(call($a)->{code}, 0, 'a call');
+	arrives($b, 'bob', 'm1 m2 m3', 'there');
+	is(subjects($a, 'ann'), 'back', 'and back');
+	$net->fsck;
+};
+
+subtest 'over TCP, on a line that breaks' => sub {
+	my $net = Hosts->new;
+	my $line;
+	my ($a, $b) = pair($net, undef);
+
+	$b->configure(qq{relay { listen = { "127.0.0.1:0" } }\n});
+	my $daemon = $b->start('packetboat-relay', 'listen', '--foreground');
+	ok($daemon, 'b listens') or return;
+	my ($port) = $daemon->log_text =~ /^relay listening \S+ address=\S+:(\d+)$/m;
+	$line = Cut->new($port, $net->dir);
+	Hosts::spew($a->dir . '/conf', Hosts::slurp($a->conf) =~ s/(neighbour "b" \{\n)/$1\tcall = { "tcp:127.0.0.1:@{[$line->port]}" }\n/r);
+	rename $a->dir . '/conf', $a->conf;
+
+	my $big = text('big', noise(300_000));
+	$a->mail('bob@b.example', $big);
+	is(call($a)->{code}, 0, 'a clean call');
+	my $clean = $line->octets;
+	$a->mail('bob@b.example', $big =~ s/big/again/r);
+	my $before = $line->octets;
+	my $calls = 0;
+	for (1 .. 200) {
+		$line->after(1500 + $_ * 7919 % 9000);
+		$calls++;
+		last if call($a)->{code} == 0;
+	}
+	cmp_ok($calls, '>', 20, 'cut again and again');
+	arrives($b, 'bob', 'again big', 'each message once');
+	my ($mail) = grep { $_->{head} =~ /^Subject: again$/m } $b->mailbox('bob');
+	ok($a && $b->same_content($mail, $big =~ s/big/again/r, 1), 'as it was');
+	my $more = $line->octets - $before - $clean;
+	cmp_ok($more, '<', $calls * 1500, "$calls calls cost $more octets more: handshakes, and next to nothing sent again");
+
+	$line->after(0);
+	$a->mail('bob@b.example', text('killed', noise(2_000_000)));
+	for (1 .. 4) {
+		call($a, {kill_after => 0.15 * $_});
+	}
+	is(call($a)->{code}, 0, 'after the caller was killed again and again');
+	arrives($b, 'bob', 'again big killed', 'once more each message once');
+
+	subtest 'strangers' => sub {
+		my $knock = sub {
+			my ($bytes) = @_;
+			my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10) or return 'no connection';
+			syswrite $s, $bytes;
+			my $heard = '';
+			while (IO::Select->new($s)->can_read(20)) { sysread($s, $heard, 1000, length $heard) or last }
+			return $heard;
+		};
+		is($knock->("GET / HTTP/1.0\r\n\r\n"), '', 'a browser hears nothing');
+		is($knock->('PBC' . chr(1) . 'x' x 40 . chr(0) . 'y' x 16), '', 'nor who speaks the protocol without a key');
+		is($knock->('PBC' . chr(9) . 'x' x 80), '', 'nor a later version');
+		my $c = $net->host('c');
+		link_up($c, $b, "tcp:127.0.0.1:$port");
+		my $result = $c->run($relay, '-c', $c->conf, 'call', 'b');
+		isnt($result->{code}, 0, 'nor a host that is no neighbour');
+		is(call($a)->{code}, 0, 'while a neighbour is served');
+		like($b->log_text, qr/^- answered .* reason="a stranger called"$/m, 'b tells of them');
+	};
+	$daemon->stop;
+	$net->fsck;
+};
+
+subtest 'what keeps a pass from calling' => sub {
+	my $net = Hosts->new;
+	my ($a, $b) = pair($net, \&exec_call, more => qq{\tcall-when = { "64k", "2h" }\n\tcap-day = 100k\n});
+
+	$a->mail('bob@b.example', text('small'));
+	is($a->pass->{code}, 0, 'a pass');
+	is(subjects($b, 'bob'), '', 'a small message is not worth a call');
+	is($a->pass({env => {PACKETBOAT_CLOCK_OFFSET => 3 * 3600}})->{code}, 0, 'a pass three hours later');
+	arrives($b, 'bob', 'small', 'an old one is');
+	$a->mail('bob@b.example', text('large', noise(300_000)));
+	call($a) for 1 .. 3;
+	is(subjects($b, 'bob'), 'small', 'the cap of the day is kept');
+	like($a->log_text, qr/^b called .* reason="[^"]*limit|^b trouble .*cap-day/m, 'and told of');
+	my ($used) = Hosts::slurp($a->spool('state/b/calls')) =~ /^day-octets (\d+)$/m;
+	cmp_ok($used, '<', 300_000, 'the ledger says how much it was');
+	is(call($a, {env => {PACKETBOAT_CLOCK_OFFSET => ($_ + 1) * 86400}})->{code}, 0, "day $_ later") for 1 .. 4;
+	arrives($b, 'bob', 'large small', 'within some days it is there');
+	$net->fsck;
+};
+
+subtest 'a window, and an address that does not answer' => sub {
+	my $net = Hosts->new;
+	my $now = time;
+	my @closed = map { sprintf '%02d:%02d', (localtime $now + $_)[2, 1] } 3600, 7200;
+	my ($a, $b) = pair($net, \&exec_call, more => qq{\twindow = { "$closed[0]-$closed[1]" }\n});
+
+	$a->mail('bob@b.example', text('early'));
+	$a->pass;
+	is(subjects($b, 'bob'), '', 'not outside the window');
+	is(call($a)->{code}, 0, 'but by hand');
+	arrives($b, 'bob', 'early', 'it goes');
+	my ($c, $d) = pair(Hosts->new, 'exec:/bin/false');
+	$c->mail('bob@b.example', text('lost?'));
+	my $first = $c->pass;
+	isnt($first->{code}, 0, 'a call that fails is told of');
+	is($c->pass->{code}, 0, 'once');
+	is(scalar(() = $c->log_text =~ /^b called /mg), 1, 'and not tried again at once');
+	is(scalar($c->waiting), 1, 'the mail waits');
+	$net->fsck;
+};
+
+done_testing;
