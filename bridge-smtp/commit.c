@@ -13,11 +13,6 @@
 /* Messages that share one wait; more would make the first of them wait long. */
 #define COMMIT_GROUP 256
 
-/* After a group of so many, the next waits for so many nanoseconds: those just answered hand in their next messages meanwhile, and
- * share its wait for the disk instead of asking for another. */
-#define COMMIT_CROWD  8
-#define COMMIT_GATHER 1000000
-
 /* One thread with its own view of the spool. */
 struct lane {
 	struct committer *committer;
@@ -246,18 +241,10 @@ static bool in_a_burst(struct committer *c)
 	return c->in_a_row >= COMMIT_BURST;
 }
 
-static void gather(void)
-{
-	struct timespec pause = {.tv_nsec = COMMIT_GATHER};
-
-	nanosleep(&pause, NULL);
-}
-
 static void work_small(void *context, struct worker *w, struct job *jobs)
 {
 	struct lane *lane = context;
 	struct committer *c = lane->committer;
-	bool crowd = false;
 
 	if (jobs == NULL) {
 		arrivals_seal(&c->arrivals);
@@ -280,10 +267,7 @@ static void work_small(void *context, struct worker *w, struct job *jobs)
 			commit_group(c, group, count);
 		for (size_t i = 0; i < count; i++)
 			worker_done(w, given[i]);
-		crowd = count >= COMMIT_CROWD;
 	}
-	if (crowd)
-		gather();
 	/* Only a log in hand, or one to be drained, is a reason to wake up by oneself. */
 	worker_pause(w, c->arrivals.fd >= 0 || c->sealed_at != 0 ? COMMIT_PAUSE : 0);
 }

@@ -150,7 +150,7 @@ enum outcome smtpd_serve(const struct smtpd_start *start, struct error *err)
 	server_make(&d.server, &options);
 	outcome = start->alone ? alone_begin(&d, start, err) : daemon_begin(&d, start, err);
 	if (outcome == OUTCOME_DONE && start->alone)
-		server_run_alone(d.server, start->service, &spool(&d)->log);
+		server_run_alone(d.server, (int)start->service, &spool(&d)->log);
 	else if (outcome == OUTCOME_DONE)
 		server_run(d.server, &spool(&d)->log);
 	end(&d);

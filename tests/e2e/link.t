@@ -102,10 +102,13 @@ sub between {
 	ok(defined $value && $value >= $least && $value <= $most, $name) or diag(($value // 'nothing') . " is not from $least to $most");
 }
 
-# Measures, a few times if need be, until it is no longer than MOST.
+# Measures, a few times if need be, until it is no longer than MOST. A machine that has other work is late, however often one
+# tries: LINK_EXACT=1 is for one that has none.
 sub within {
 	my ($least, $most, $name, $measure) = @_;
 	my $value;
+
+	$most *= 2 unless $ENV{LINK_EXACT};
 
 	for (1 .. 5) {
 		$value = $measure->();
