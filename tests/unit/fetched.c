@@ -91,13 +91,14 @@ Test(fetched, a_line_says_what_was_printed)
 Test(fetched, a_file_cut_anywhere_keeps_its_whole_lines_and_is_not_called_damaged)
 {
 	struct fetched_item item = {.uid = mem_string("u1"), .id = {"village", 7, 9}};
+	struct fetched_failure failure = {3, 1800000000, mem_string("it does not answer")};
 	struct buf text;
 
 	buf_init(&text, 10000);
 	buf_text(&text, FETCHED_HEAD);
 	for (int i = 0; i < 3; i++)
 		fetched_print_item(&item, &text);
-	fetched_print_failure(&(struct fetched_failure){3, 1800000000, mem_string("it does not answer")}, &text);
+	fetched_print_failure(&failure, &text);
 	for (size_t length = 0; length <= text.length; length++) {
 		size_t good;
 		size_t damaged;
@@ -112,6 +113,7 @@ Test(fetched, a_file_cut_anywhere_keeps_its_whole_lines_and_is_not_called_damage
 		cr_expect_leq(good, length);
 		cr_expect(good == 0 || text.bytes[good - 1] == '\n');
 	}
+	free(failure.reason);
 	free(item.uid);
 	buf_release(&text);
 }
