@@ -68,3 +68,11 @@ bool id_set_host(struct id *id, const char *host)
 	memcpy(id->host, host, length + 1);
 	return true;
 }
+
+void id_label(const char *host, uint32_t incarnation, uint64_t sequence, char out[static LIMIT_ID])
+{
+	struct id id = {.incarnation = incarnation, .sequence = sequence};
+
+	id_set_host(&id, host);
+	id_print(&id, out);
+}

@@ -20,6 +20,8 @@ bool id_parse(struct view text, struct id *id);
 bool id_equal(const struct id *a, const struct id *b);
 /* A name copied into an id's host field; false when it is not a valid host name. */
 bool id_set_host(struct id *id, const char *host);
+/* id_print of these: messages and batches are named alike. */
+void id_label(const char *host, uint32_t incarnation, uint64_t sequence, char out[static LIMIT_ID]);
 
 /* Seven characters of base32 for an incarnation. */
 #define INCARNATION_TEXT 8

@@ -37,9 +37,9 @@ struct served {
 	struct server *server;
 	struct conn *conn;
 	int service;
-	bool last;	/* of the descriptors that connections may have */
-	uint64_t begun; /* monotonic seconds */
-	char peer[64];	/* "192.0.2.1", "2001:db8::1", "local", "unknown" */
+	bool last;	      /* of the descriptors that connections may have */
+	uint64_t begun;	      /* monotonic seconds */
+	char peer[PEER_TEXT]; /* "192.0.2.1", "2001:db8::1", "local", "unknown" */
 	char origin[ORIGIN_TEXT];
 };
 

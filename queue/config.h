@@ -220,6 +220,8 @@ const struct config_neighbour *config_neighbour(const struct config *c, const ch
  * an open relay; or as `public` says.
  */
 bool config_route_public(const struct config_route *r);
+/* Has N an address for calls (tcp:, exec:), beside those of directories? */
+bool config_calls(const struct config_neighbour *n);
 /* The section for what is delivered to NAME: a domain, or "host:port" or a path that must match whole. Null: none. */
 const struct config_destination *config_destination(const struct config *c, const char *name);
 /* Does HOST, a name or an address with or without brackets, mean this machine itself: localhost, or an address of loopback? */

@@ -18,6 +18,14 @@ bool config_route_public(const struct config_route *r)
 	return r->via != VIA_SMTP && !whole_world(r->pattern);
 }
 
+bool config_calls(const struct config_neighbour *n)
+{
+	for (size_t i = 0; i < n->call.count; i++)
+		if (!text_starts(n->call.items[i], "dir:"))
+			return true;
+	return false;
+}
+
 bool config_this_machine(const char *host)
 {
 	return text_same(host, "localhost") || text_starts(host, "127.") || strcmp(host, "[::1]") == 0 ||

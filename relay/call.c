@@ -21,6 +21,8 @@
 #define PROOF_SECONDS 120
 /* Octets read from the line at once. */
 #define LINE_PIECE 65536
+/* Milliseconds of a call that may go uncounted when the host goes down. */
+#define ACCOUNT_TIME 60000
 /* A batch of so many octets is noted as tried before its first octet leaves: another call need not send a part of it again. */
 #define WORTH_NOTING 16384
 
@@ -28,7 +30,7 @@ struct call {
 	struct relay *relay;
 	struct neighbour *n; /* null: an answerer does not know yet */
 	struct line *line;
-	const struct call_limits *limits; /* null: none */
+	const struct call_terms *terms; /* null: an answerer has none */
 	struct call_report *report;
 	struct session session;
 	struct parts parts;
@@ -40,9 +42,12 @@ struct call {
 	char text[300];
 	uint64_t now;
 	uint64_t begun;
-	uint64_t look_at;  /* when the queue is looked at next */
-	uint64_t moved_at; /* when anything went over the line last */
-	uint64_t reading;  /* sequence of the batch that `reading_fd` is open for */
+	uint64_t look_at;	 /* when the queue is looked at next */
+	uint64_t moved_at;	 /* when anything went over the line last */
+	uint64_t account_at;	 /* when the ledger is brought up to date next */
+	uint64_t counted_octets; /* in the ledger already */
+	uint64_t counted_seconds;
+	uint64_t reading; /* sequence of the batch that `reading_fd` is open for */
 	int reading_fd;
 	uint64_t whole[SESSION_PARTS]; /* batches of theirs that are taken in, whose news have not left */
 	size_t whole_count;
@@ -338,6 +343,26 @@ static void take_part(struct call *c, const struct session_event *event)
 	c->look_at = c->now; /* what came may have to go on */
 }
 
+/* ---- limits ------------------------------------------------------------------------------------------------ */
+
+/* Octets for what is said beside batches until the call is over. */
+#define LAST_WORDS 200
+
+static void heed_limits(struct call *c)
+{
+	uint64_t used = c->report->octets + c->session.output.length + LAST_WORDS;
+	const struct call_limits *l = c->terms == NULL ? NULL : &c->terms->limits;
+
+	if (leaving)
+		session_finish(&c->session, SESSION_END_LEAVE);
+	if (l == NULL || !c->session.stands)
+		return;
+	if ((l->seconds > 0 && (c->now - c->begun) / 1000 >= l->seconds) || (l->octets > 0 && used >= l->octets))
+		session_finish(&c->session, SESSION_END_LIMIT);
+	else if (l->octets > 0)
+		session_allow(&c->session, l->octets - used, l->reserve);
+}
+
 /* ---- who it is --------------------------------------------------------------------------------------------- */
 
 static void begin_talk(struct call *c)
@@ -365,6 +390,7 @@ static void begin_talk(struct call *c)
 		session_finish(&c->session, SESSION_END_LEAVE);
 	contain(c, outcome, &err);
 	offer_batches(c);
+	heed_limits(c);
 	session_go(&c->session);
 	c->look_at = c->now + LOOK_TIME;
 }
@@ -479,19 +505,25 @@ static void look_at_queue(struct call *c)
 	contain(c, neighbour_save(c->relay, c->n, &err), &err);
 }
 
-static void heed_limits(struct call *c)
+/* What the call has cost since the last time. */
+static void account(struct call *c)
 {
-	uint64_t seconds = (c->now - c->begun) / 1000;
-	const struct call_limits *l = c->limits;
+	uint64_t seconds = (c->now - c->begun + 999) / 1000;
 
-	if (leaving)
-		session_finish(&c->session, SESSION_END_LEAVE);
-	if (l == NULL || !c->session.stands)
-		return;
-	if ((l->seconds > 0 && seconds >= l->seconds) || (l->octets > 0 && c->report->octets >= l->octets))
-		session_finish(&c->session, SESSION_END_LIMIT);
-	else if (l->reserve > 0 && c->report->octets + l->reserve >= l->octets)
-		session_only_urgent(&c->session);
+	ledger_count(c->terms->ledger, c->report->octets - c->counted_octets, seconds - c->counted_seconds,
+	    c->session.rate, clock_now());
+	c->counted_octets = c->report->octets;
+	c->counted_seconds = seconds;
+	c->account_at = c->now + ACCOUNT_TIME;
+}
+
+static void keep_account(struct call *c)
+{
+	struct queue *q = &c->relay->queue;
+	struct error err = ERROR_NONE;
+
+	account(c);
+	contain(c, ledger_write(c->terms->ledger, &q->tmp, &q->state, c->n->config->name, &err), &err);
 }
 
 static void read_line(struct call *c)
@@ -506,7 +538,7 @@ static void read_line(struct call *c)
 	}
 	c->report->octets += (uint64_t)count;
 	c->moved_at = c->now;
-	session_feed(&c->session, view_of(c->piece, (size_t)count), c->now);
+	session_feed(&c->session, view_of(c->piece, (size_t)count));
 }
 
 static void write_line(struct call *c)
@@ -597,7 +629,7 @@ static void say_last(struct call *c)
 static enum outcome verdict(const struct call *c, struct error *err)
 {
 	c->report->done = c->end == SESSION_END_DONE;
-	c->report->milliseconds = clock_steady_ms() - c->begun;
+	c->report->milliseconds = c->now - c->begun;
 	c->report->rate = c->session.rate;
 	if (c->end == SESSION_END_DONE || c->end == SESSION_END_LIMIT)
 		return OUTCOME_DONE;
@@ -612,6 +644,7 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	c->piece = mem_alloc(LINE_PIECE > SESSION_CHUNK ? LINE_PIECE : SESSION_CHUNK);
 	c->reading_fd = -1;
 	c->now = c->begun = c->moved_at = clock_steady_ms();
+	c->account_at = c->begun + ACCOUNT_TIME;
 	session_init(&c->session, options, c->now);
 	progress_begin(&c->progress, c->line->name);
 	work(c);
@@ -624,6 +657,8 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 		if (c->session.stands && !c->ended && c->now >= c->look_at)
 			look_at_queue(c);
 		heed_limits(c);
+		if (c->terms != NULL && c->now >= c->account_at)
+			keep_account(c);
 		work(c);
 		progress_show(&c->progress, &c->session, c->now);
 	}
@@ -632,6 +667,9 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	close_batch(c);
 	if (c->parts_open)
 		parts_close(&c->parts);
+	c->now = clock_steady_ms();
+	if (c->terms != NULL)
+		account(c);
 	outcome = verdict(c, err);
 	/* What came last is to be delivered, too. */
 	if (c->n != NULL && c->session.stands)
@@ -643,10 +681,10 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	return outcome;
 }
 
-enum outcome call_out(struct relay *r, struct neighbour *n, struct line *l, const struct call_limits *limits,
+enum outcome call_out(struct relay *r, struct neighbour *n, struct line *l, const struct call_terms *terms,
     struct call_report *report, struct error *err)
 {
-	struct call c = {.relay = r, .n = n, .line = l, .limits = limits, .report = report};
+	struct call c = {.relay = r, .n = n, .line = l, .terms = terms, .report = report};
 	struct session_options options = {
 	    SESSION_CALLER, &r->keys, &n->keys, !n->config->seal, n->config->turn * 1000};
 

@@ -9,14 +9,14 @@
 #ifndef RELAY_CALL_H
 #define RELAY_CALL_H
 
+#include "queue/ledger.h"
 #include "relay/line.h"
 #include "relay/relay.h"
 
-/* How far a call may go; 0: as far as there is something to say. */
-struct call_limits {
-	uint64_t octets; /* over the line, in both directions together */
-	uint64_t seconds;
-	uint64_t reserve; /* of `octets`: only for urgent mail */
+/* How far a call may go, and where what it costs is counted, every minute of it: a host that goes down has counted most. */
+struct call_terms {
+	struct call_limits limits;
+	struct ledger *ledger; /* borrowed; not saved after the last of it is counted */
 };
 
 /* What became of it. */
@@ -32,7 +32,7 @@ struct call_report {
  * chunks. */
 void call_prepare(void);
 /* Calls N, which is open, over LINE. An error says why it went no further. */
-enum outcome call_out(struct relay *r, struct neighbour *n, struct line *l, const struct call_limits *limits,
+enum outcome call_out(struct relay *r, struct neighbour *n, struct line *l, const struct call_terms *terms,
     struct call_report *report, struct error *err);
 /* Answers whoever calls over LINE, if it is a neighbour. */
 enum outcome call_in(struct relay *r, struct line *l, struct call_report *report, struct error *err);

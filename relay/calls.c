@@ -7,16 +7,15 @@
 #include "lib/clock.h"
 #include "relay/carrier.h"
 #include "relay/intake.h"
-#include "relay/ledger.h"
 #include "relay/pass.h"
 
-bool calls_possible(const struct config_neighbour *n)
-{
-	for (size_t i = 0; i < n->call.count; i++)
-		if (line_serves(n->call.items[i]))
-			return true;
-	return false;
-}
+/* A neighbour that is being called. */
+struct calling {
+	struct relay *relay;
+	struct neighbour *n;
+	enum call_licence licence;
+	struct ledger ledger;
+};
 
 /* One line a call, for whoever asks what became of it and what it cost. */
 static void log_call(struct relay *r, const char *name, const char *event, const char *with,
@@ -34,36 +33,39 @@ static void log_call(struct relay *r, const char *name, const char *event, const
 	log_end(&line);
 }
 
-/* The ledger of N, with what the call cost. */
-static void count_call(struct relay *r, struct neighbour *n, const struct call_report *report)
+/* How far this call may go. False: WHY says what keeps it from being made. */
+static bool terms_of(struct calling *c, struct call_terms *terms, const char **why)
 {
-	struct ledger l;
-	struct error err = ERROR_NONE;
+	const struct config_neighbour *config = c->n->config;
+	int64_t now = clock_now();
+	uint64_t left;
 
-	ledger_read(&l, &r->queue.state, n->config->name);
-	ledger_count(&l, report, clock_now());
-	if (ledger_write(&l, &r->queue.tmp, &r->queue.state, n->config->name, &err) != OUTCOME_DONE)
-		relay_trouble(r, n->config->name, &err);
+	*terms = (struct call_terms){.ledger = &c->ledger};
+	if (c->licence == CALL_OVER_CAPS)
+		return true;
+	if (!ledger_limits(&c->ledger, config, now, &terms->limits, why))
+		return false;
+	left = c->licence == CALL_DUE ? window_left(&config->window, now) : 0;
+	if (left > 0 && (terms->limits.seconds == 0 || left < terms->limits.seconds))
+		terms->limits.seconds = left;
+	return true;
 }
 
-static enum outcome call_line(struct relay *r, struct neighbour *n, const char *address, struct error *err)
+static enum outcome call_line(struct calling *c, const char *address, struct error *err)
 {
 	struct call_report report;
-	struct call_limits limits;
-	struct ledger l;
+	struct call_terms terms;
 	struct line line;
 	const char *why;
 	enum outcome outcome;
 
-	ledger_read(&l, &r->queue.state, n->config->name);
-	if (!ledger_limits(&l, n->config, clock_now(), &limits, &why))
+	if (!terms_of(c, &terms, &why))
 		return error_set(err, EX_TEMPFAIL, "%s", why);
-	outcome = line_open(&line, address, (unsigned)n->config->connect, err);
+	outcome = line_open(&line, address, (unsigned)c->n->config->connect, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	outcome = call_out(r, n, &line, &limits, &report, err);
-	log_call(r, n->config->name, "called", address, &report, err);
-	count_call(r, n, &report);
+	outcome = call_out(c->relay, c->n, &line, &terms, &report, err);
+	log_call(c->relay, c->n->config->name, "called", address, &report, err);
 	line_close(&line);
 	return outcome;
 }
@@ -79,8 +81,9 @@ static enum outcome use_directory(struct relay *r, struct neighbour *n, const ch
 }
 
 /* The addresses in their order, until one works. ERR says why the last did not. */
-static enum outcome try_addresses(struct relay *r, struct neighbour *n, struct error *err)
+static enum outcome try_addresses(struct calling *c, struct error *err)
 {
+	struct neighbour *n = c->n;
 	enum outcome outcome =
 	    error_set(err, EX_CONFIG, "neighbour \"%s\" has no address (call = \"tcp:…\")", n->config->name);
 
@@ -89,47 +92,62 @@ static enum outcome try_addresses(struct relay *r, struct neighbour *n, struct e
 		const char *path = carrier_path(address);
 
 		*err = ERROR_NONE;
-		outcome = path != NULL ? use_directory(r, n, path, err) : call_line(r, n, address, err);
+		outcome = path != NULL ? use_directory(c->relay, n, path, err) : call_line(c, address, err);
 	}
 	return outcome;
 }
 
-/* Notes that N was reached or not, for the next time. */
-static void settle_ledger(struct relay *r, struct neighbour *n, bool reached)
+static void save_ledger(struct calling *c)
 {
-	struct ledger l;
+	struct queue *q = &c->relay->queue;
 	struct error err = ERROR_NONE;
 
-	ledger_read(&l, &r->queue.state, n->config->name);
-	ledger_settle(&l, reached, &r->config, &r->age);
-	if (ledger_write(&l, &r->queue.tmp, &r->queue.state, n->config->name, &err) != OUTCOME_DONE)
-		relay_trouble(r, n->config->name, &err);
+	if (ledger_write(&c->ledger, &q->tmp, &q->state, c->n->config->name, &err) != OUTCOME_DONE)
+		relay_trouble(c->relay, c->n->config->name, &err);
 }
 
-enum outcome calls_make(struct relay *r, const char *name, struct error *err)
+enum outcome calls_make(struct relay *r, const char *name, enum call_licence licence, struct error *err)
 {
-	struct neighbour *n;
+	struct calling c = {.relay = r, .licence = licence};
 	struct error saving = ERROR_NONE;
 	enum outcome outcome;
 
 	if (config_neighbour(&r->config, name) == NULL)
 		return error_set(err, EX_DATAERR, "there is no neighbour \"%s\" in the configuration", name);
-	outcome = relay_neighbour(r, name, &n, err);
-	if (outcome == OUTCOME_DONE && n == NULL)
+	outcome = relay_neighbour(r, name, &c.n, err);
+	if (outcome == OUTCOME_DONE && c.n == NULL)
 		return error_set(err, EX_TEMPFAIL, "another process works on %s; try again", name);
 	if (outcome == OUTCOME_DONE)
 		outcome = intake_recover(r, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	call_prepare();
-	outcome = try_addresses(r, n, err);
-	settle_ledger(r, n, outcome == OUTCOME_DONE);
-	pass_note_attempt(r, n, outcome, err);
-	if (neighbour_save(r, n, &saving) != OUTCOME_DONE && outcome == OUTCOME_DONE) {
+	ledger_read(&c.ledger, &r->queue.state, name);
+	outcome = try_addresses(&c, err);
+	ledger_settle(&c.ledger, outcome == OUTCOME_DONE, &r->config, &r->age);
+	save_ledger(&c);
+	pass_note_attempt(r, c.n, outcome, err);
+	if (neighbour_save(r, c.n, &saving) != OUTCOME_DONE && outcome == OUTCOME_DONE) {
 		*err = saving;
 		outcome = saving.outcome;
 	}
 	return outcome;
+}
+
+/* The link is seen from either end. What it was before does, if that is near. */
+static void note_rate(struct relay *r, const struct call_report *report)
+{
+	struct calling c = {.relay = r};
+	uint64_t apart;
+
+	if (report->rate == 0 || relay_neighbour(r, report->peer, &c.n, NULL) != OUTCOME_DONE || c.n == NULL)
+		return;
+	ledger_read(&c.ledger, &r->queue.state, report->peer);
+	apart = report->rate > c.ledger.rate ? report->rate - c.ledger.rate : c.ledger.rate - report->rate;
+	if (apart <= c.ledger.rate / 4)
+		return;
+	c.ledger.rate = report->rate;
+	save_ledger(&c);
 }
 
 enum outcome calls_answer(struct relay *r, int in, int out, const char *name, struct error *err)
@@ -144,6 +162,7 @@ enum outcome calls_answer(struct relay *r, int in, int out, const char *name, st
 	line_adopt(&line, in, out, name);
 	outcome = call_in(r, &line, &report, err);
 	log_call(r, report.peer[0] == '\0' ? "-" : report.peer, "answered", line.name, &report, err);
+	note_rate(r, &report);
 	line_close(&line);
 	return outcome;
 }
@@ -151,11 +170,10 @@ enum outcome calls_answer(struct relay *r, int in, int out, const char *name, st
 /* ---- those that are due ------------------------------------------------------------------------------------ */
 
 /* What is out for N and not acknowledged, or has not been packed. */
-static void look_waiting(struct relay *r, const struct neighbour *n, struct waiting *w)
+static void look_waiting(const struct neighbour *n, struct waiting *w)
 {
 	int64_t now = clock_now();
 
-	(void)r;
 	*w = (struct waiting){.any = n->peer.ack_due};
 	for (size_t i = 0; i < n->peer.out_count; i++) {
 		const struct peer_batch *b = &n->peer.out[i];
@@ -172,13 +190,14 @@ bool calls_due(struct relay *r, const struct neighbour *n)
 {
 	struct ledger l;
 	struct waiting w;
+	int64_t now = clock_now();
 	const char *why;
 
-	if (!calls_possible(n->config))
+	if (!config_calls(n->config))
 		return false;
 	ledger_read(&l, &r->queue.state, n->config->name);
-	look_waiting(r, n, &w);
-	return ledger_due(&l, n->config, &w, &r->age, clock_now(), &why);
+	look_waiting(n, &w);
+	return ledger_next(&l, n->config, &w, &r->age, now, &why) <= now;
 }
 
 /* In a process of its own. What failed before in the same way is not said again. */
@@ -188,7 +207,7 @@ static _Noreturn void call_alone(const char *config_path, bool verbose, const ch
 	struct relay r;
 
 	if (relay_open(&r, config_path, verbose, &err) == OUTCOME_DONE) {
-		calls_make(&r, name, &err);
+		calls_make(&r, name, CALL_DUE, &err);
 		err = r.trouble;
 		relay_close(&r);
 	}

@@ -6,10 +6,13 @@
 
 #include "relay/call.h"
 
-/* Has N an address that a call can be made to? */
-bool calls_possible(const struct config_neighbour *n);
-/* By hand or for a pass: exchanges with NAME over the first address that works, directories included. */
-enum outcome calls_make(struct relay *r, const char *name, struct error *err);
+enum call_licence {
+	CALL_DUE,	/* by itself: ends when its window closes, or a cap is reached */
+	CALL_BY_HAND,	/* whatever the windows are */
+	CALL_OVER_CAPS, /* and the caps; what it costs is counted all the same */
+};
+/* Exchanges with NAME over the first address that works, directories included. */
+enum outcome calls_make(struct relay *r, const char *name, enum call_licence licence, struct error *err);
 /* Answers who is at the other end of IN and OUT, which may be the same and are taken over; NAME: for the log. */
 enum outcome calls_answer(struct relay *r, int in, int out, const char *name, struct error *err);
 

@@ -476,20 +476,12 @@ static enum outcome take(struct intake *in, struct error *err)
 
 /* ---- a file ---------------------------------------------------------------------------------------------- */
 
-static void batch_label(const struct batch_header *h, char out[static LIMIT_ID])
-{
-	struct id id = {.incarnation = h->incarnation, .sequence = h->sequence};
-
-	id_set_host(&id, h->from);
-	id_print(&id, out);
-}
-
 static void log_batch(struct relay *r, const struct batch_header *h, const char *event, const char *reason)
 {
 	struct log_line line;
 	char label[LIMIT_ID];
 
-	batch_label(h, label);
+	id_label(h->from, h->incarnation, h->sequence, label);
 	log_begin(&line, &r->queue.log, label, event);
 	log_text(&line, "from", h->from);
 	log_text(&line, "to", h->to);

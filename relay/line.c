@@ -14,6 +14,7 @@
 
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/file.h"
 #include "lib/text.h"
 
 /* Words of an exec: address. */
@@ -22,11 +23,6 @@
 #define LINE_SAID 400
 /* Milliseconds that a program has to end when it is told to. */
 #define LINE_GRACE 2000
-
-bool line_serves(const char *address)
-{
-	return text_starts(address, "tcp:") || text_starts(address, "exec:");
-}
 
 static void line_init(struct line *l, const char *name)
 {
@@ -178,22 +174,16 @@ static enum outcome open_exec(struct line *l, const char *command, struct error 
 		failed = errno;
 	else
 		failed = spawn(&l->program, words, line, errors);
-	for (int i = 0; i < 2; i++) {
-		int fd = i == 0 ? line[1] : errors[1];
-
-		if (fd >= 0)
-			close(fd);
-	}
+	file_close(&line[1]);
+	file_close(&errors[1]);
 	if (failed == 0) {
 		l->in = l->out = line[0];
 		l->errors = errors[0];
 		make_ready(l->in);
 		make_ready(l->errors);
 	} else {
-		if (line[0] >= 0)
-			close(line[0]);
-		if (errors[0] >= 0)
-			close(errors[0]);
+		file_close(&line[0]);
+		file_close(&errors[0]);
 		l->program = 0;
 		error_set(err, EX_TEMPFAIL, "cannot start \"%s\": %s", command, strerror(failed));
 	}
@@ -227,12 +217,10 @@ static bool ended(pid_t pid, int64_t until)
 
 void line_close(struct line *l)
 {
-	if (l->in >= 0)
-		close(l->in);
-	if (l->out >= 0 && l->out != l->in)
-		close(l->out);
-	if (l->errors >= 0)
-		close(l->errors);
+	if (l->out != l->in)
+		file_close(&l->out);
+	file_close(&l->in);
+	file_close(&l->errors);
 	if (l->program > 0) {
 		/* Most programs end when their line closes. */
 		if (!ended(l->program, (int64_t)clock_steady_ms() + LINE_GRACE / 4)) {
@@ -276,7 +264,6 @@ void line_listen(struct line *l, struct log *log, const char *about)
 	}
 	if (count <= 0) {
 		say(l, log, about);
-		close(l->errors);
-		l->errors = -1;
+		file_close(&l->errors);
 	}
 }

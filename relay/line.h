@@ -20,9 +20,7 @@ struct line {
 
 #define LINE_CLOSED ((struct line){.in = -1, .out = -1, .errors = -1})
 
-/* Is it an address for this module, or does a carrier have it? */
-bool line_serves(const char *address);
-/* Opens ADDRESS; a connection is waited for SECONDS. "Later" with a sentence when it cannot be had. */
+/* Opens ADDRESS, one that is no directory; a connection is waited for SECONDS. "Later" with a sentence when it cannot be had. */
 enum outcome line_open(struct line *l, const char *address, unsigned seconds, struct error *err);
 /* IN and OUT, which may be the same, are taken over. */
 void line_adopt(struct line *l, int in, int out, const char *name);

@@ -46,12 +46,6 @@ static void on_signal(int number)
 		stopping = 1;
 }
 
-static void complain(void *context, const char *sentence)
-{
-	(void)context;
-	fprintf(stderr, "packetboat-relay: %s\n", sentence);
-}
-
 /* ---- places ------------------------------------------------------------------------------------------------- */
 
 static void on_inherited(void *context, int fd, const char *name)
@@ -117,7 +111,8 @@ static _Noreturn void answer(struct listener *l, int fd, const char *peer)
 		outcome = calls_answer(&r, fd, fd, peer, &err);
 		relay_close(&r);
 	} else {
-		log_event(&l->log, "relay", "trouble", "reason", err.text);
+		log_event(&l->log, "relay", "trouble", "reason",
+		    err.text[0] != '\0' ? err.text : "the configuration has mistakes");
 	}
 	_exit(outcome == OUTCOME_DONE ? EX_OK : EX_TEMPFAIL);
 }
@@ -251,13 +246,10 @@ static void serve(struct listener *l)
 
 static enum outcome begin(struct listener *l, struct error *err)
 {
-	enum outcome outcome = config_load(&l->config, l->start->config_path, complain, NULL, err);
+	enum outcome outcome = config_tell(&l->config, l->start->config_path, relay_complain, NULL, err);
 
-	if (outcome != OUTCOME_DONE) {
-		err->text[0] = '\0'; /* said already */
-		return outcome;
-	}
-	outcome = open_places(l, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = open_places(l, err);
 	if (outcome == OUTCOME_DONE && l->config.relay.user != NULL)
 		outcome = daemon_become(l->config.relay.user, l->config.relay.group, err);
 	if (outcome == OUTCOME_DONE)

@@ -9,7 +9,7 @@
 #include "relay/pass.h"
 
 static const char usage[] = "usage: packetboat-relay [-v] [-c CONF] run\n"
-			    "       packetboat-relay [-v] [-c CONF] call NEIGHBOUR\n"
+			    "       packetboat-relay [-v] [-c CONF] call [--over-caps] NEIGHBOUR\n"
 			    "       packetboat-relay [-v] [-c CONF] listen [--foreground]\n"
 			    "       packetboat-relay [-v] [-c CONF] answer\n"
 			    "       packetboat-relay [-v] [-c CONF] import DIR\n"
@@ -43,7 +43,9 @@ static enum outcome run_command(struct relay *r, const struct invocation *v, str
 	if (is_command(v, "export", 3))
 		return pass_export(r, v->words[1], v->words[2], err);
 	if (is_command(v, "call", 2))
-		return calls_make(r, v->words[1], err);
+		return calls_make(r, v->words[1], CALL_BY_HAND, err);
+	if (is_command(v, "call", 3) && strcmp(v->words[1], "--over-caps") == 0)
+		return calls_make(r, v->words[2], CALL_OVER_CAPS, err);
 	if (is_command(v, "answer", 1))
 		return calls_answer(r, STDIN_FILENO, STDOUT_FILENO, "standard input", err);
 	return error_set(err, EX_USAGE, "\"%s\" is no command, or not with that many words\n%s", v->words[0], usage);

@@ -283,7 +283,6 @@ static enum outcome packing_note(struct packing *p, struct error *err)
 	struct neighbour *n = p->neighbour;
 	struct peer_batch *b = peer_out_add(&n->peer, p->sequence);
 	struct log_line line;
-	struct id id = {.incarnation = n->peer.incarnation, .sequence = p->sequence};
 	char label[LIMIT_ID];
 
 	b->class = p->header.class;
@@ -300,8 +299,7 @@ static enum outcome packing_note(struct packing *p, struct error *err)
 		n->peer.event_packed = p->header.event_serial;
 	n->changed = true;
 	log_packed(p);
-	id_set_host(&id, p->relay->queue.host);
-	id_print(&id, label);
+	id_label(p->relay->queue.host, n->peer.incarnation, p->sequence, label);
 	log_begin(&line, &p->relay->queue.log, label, "made");
 	log_text(&line, "neighbour", n->config->name);
 	log_number(&line, "messages", p->records.count);

@@ -73,7 +73,7 @@ static enum outcome hook_flush(void *context, struct error *err)
 
 /* ---- opening --------------------------------------------------------------------------------------------- */
 
-static void complain(void *context, const char *sentence)
+void relay_complain(void *context, const char *sentence)
 {
 	(void)context;
 	fprintf(stderr, "packetboat-relay: %s\n", sentence);
@@ -113,7 +113,7 @@ enum outcome relay_open(struct relay *r, const char *path, bool verbose, struct 
 
 	*r = (struct relay){.in = DIR_CLOSED, .out = DIR_CLOSED};
 	r->queue.log.fd = -1;
-	outcome = config_tell(&r->config, path, complain, NULL, err);
+	outcome = config_tell(&r->config, path, relay_complain, NULL, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	outcome = open_parts(r, err);
@@ -294,20 +294,12 @@ enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, st
 	return outcome;
 }
 
-static void batch_label(const struct relay *r, const struct peer_batch *b, char out[static LIMIT_ID])
-{
-	struct id id = {.incarnation = b->incarnation, .sequence = b->sequence};
-
-	id_set_host(&id, r->queue.host);
-	id_print(&id, out);
-}
-
 void relay_log_sent(struct relay *r, const struct neighbour *n, const struct peer_batch *b, const char *to)
 {
 	char label[LIMIT_ID];
 	struct log_line line;
 
-	batch_label(r, b, label);
+	id_label(r->queue.host, b->incarnation, b->sequence, label);
 	log_begin(&line, &r->queue.log, label, "sent");
 	log_text(&line, "neighbour", n->config->name);
 	log_text(&line, "to", to);
@@ -322,7 +314,7 @@ void relay_log_batch(
 	char label[LIMIT_ID];
 	struct log_line line;
 
-	batch_label(r, b, label);
+	id_label(r->queue.host, b->incarnation, b->sequence, label);
 	log_begin(&line, &r->queue.log, label, event);
 	log_text(&line, "neighbour", neighbour);
 	log_text(&line, "reason", reason);

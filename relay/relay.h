@@ -41,6 +41,8 @@ struct relay {
 	struct error trouble; /* the first thing that stays for later and is news to the operator */
 };
 
+/* Says SENTENCE on standard error; a config_complain. */
+void relay_complain(void *context, const char *sentence);
 /* Mistakes in the configuration are said on standard error at once; ERR's text is empty then. */
 enum outcome relay_open(struct relay *r, const char *config_path, bool verbose, struct error *err);
 void relay_close(struct relay *r);

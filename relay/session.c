@@ -189,9 +189,10 @@ bool session_begun(const struct session *s, uint64_t sequence)
 	return out != NULL && out->begun;
 }
 
-void session_only_urgent(struct session *s)
+void session_allow(struct session *s, uint64_t octets, uint64_t reserve)
 {
-	s->own->only_urgent = true;
+	s->own->allowed = octets;
+	s->own->reserve = reserve;
 }
 
 void session_go(struct session *s)
@@ -433,9 +434,8 @@ static bool take_input(struct session *s, struct session_event *event, uint64_t 
 	}
 }
 
-void session_feed(struct session *s, struct view bytes, uint64_t now)
+void session_feed(struct session *s, struct view bytes)
 {
-	(void)now;
 	if (s->own->phase < PHASE_ENDING)
 		buf_view(&s->own->input, bytes);
 }

@@ -3,7 +3,7 @@
  * Both ends run it; batches go in both directions at once, or turn by turn where the link is half-duplex.
  *
  *	session_init(&s, &options, now);
- *	session_feed(&s, bytes, now);                   what the other end said; takes all of it
+ *	session_feed(&s, bytes);                        what the other end said; takes all of it
  *	while (session_next(&s, &event, now)) ...       after every call; what an event points to is valid until the next
  *	write view_buf(&s.output), session_written(&s, octets)
  *
@@ -107,7 +107,7 @@ void session_meet(struct session *s, const struct public_keys *peer, bool open, 
 void session_hint(
     const struct public_keys *caller, const struct public_keys *answerer, uint8_t hint[static SESSION_HINT]);
 
-void session_feed(struct session *s, struct view bytes, uint64_t now);
+void session_feed(struct session *s, struct view bytes);
 bool session_next(struct session *s, struct session_event *event, uint64_t now);
 /* The first LENGTH octets of the output were written. */
 void session_written(struct session *s, size_t length);
@@ -121,8 +121,9 @@ bool session_offer(struct session *s, uint64_t sequence, uint8_t class, uint64_t
 void session_withdraw(struct session *s, uint64_t sequence);
 /* Has any of it been given out in this call? */
 bool session_begun(const struct session *s, uint64_t sequence);
-/* From here on only urgent batches are sent. */
-void session_only_urgent(struct session *s);
+/* No more than OCTETS of batches, with what their records need, are given out from here on, and no more than without the last
+ * RESERVE of them of batches that are not urgent. What is left over when the call ends waits for another. */
+void session_allow(struct session *s, uint64_t octets, uint64_t reserve);
 void session_go(struct session *s);
 /* The answer to READ; empty: it cannot be read, and is withdrawn. */
 void session_data(struct session *s, struct view bytes, uint64_t now);

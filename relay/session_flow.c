@@ -22,6 +22,7 @@
 void session_flow_begin(struct session_own *o, uint64_t now)
 {
 	o->window = WINDOW_LEAST;
+	o->allowed = UINT64_MAX;
 	o->turn_ours = o->options.side == SESSION_CALLER;
 	o->turn_since = now;
 	o->got_at = now;
@@ -108,14 +109,23 @@ static size_t unsettled_of_ours(const struct session_own *o)
 	return count;
 }
 
+/* Octets of OUT that the limits of the call let go now. */
+static uint64_t room_for(const struct session_own *o, const struct outgoing *out)
+{
+	if (out->class == 0)
+		return o->allowed;
+	return o->allowed > o->reserve ? o->allowed - o->reserve : 0;
+}
+
+/* Where there is no room, the call ends, unless what is left is only for urgent ones. */
 static bool is_wanted(const struct session_own *o, const struct outgoing *out)
 {
-	return !out->sent && (!o->only_urgent || out->class == 0);
+	return !out->sent && (out->class == 0 || o->reserve == 0 || room_for(o, out) > 0);
 }
 
 static bool is_ready(const struct session_own *o, const struct outgoing *out, bool may_begin)
 {
-	return is_wanted(o, out) && (out->begun || may_begin) && (!out->tried || o->heard);
+	return is_wanted(o, out) && room_for(o, out) > 0 && (out->begun || may_begin) && (!out->tried || o->heard);
 }
 
 /* The first of each class that is ready: one that is under way before a new one, and the older before the younger. */
@@ -240,6 +250,7 @@ void session_data(struct session *s, struct view bytes, uint64_t now)
 	say_begin(o, out);
 	s->data_sent += bytes.length;
 	out->offset += bytes.length;
+	o->allowed -= o->allowed < bytes.length + CHUNK_HEAD ? o->allowed : bytes.length + CHUNK_HEAD;
 	ask = asks(s);
 	if (ask) {
 		o->markers[o->marker_count++] = (struct marker){s->data_sent, now};
@@ -269,6 +280,8 @@ static bool read_next(struct session *s, struct outgoing *out, struct session_ev
 		length = out->size - out->offset;
 	if (length > room)
 		length = room;
+	if (length > room_for(o, out))
+		length = room_for(o, out);
 	if (!half_duplex(o) && s->data_sent > o->confirmed && s->data_sent - o->confirmed + length > o->window) {
 		o->held_back = true;
 		return false;

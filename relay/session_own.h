@@ -96,8 +96,9 @@ struct session_own {
 	struct buf pending; /* frames for the next record */
 	bool pending_counts;
 	bool pending_news;
-	bool gone; /* session_go was called */
-	bool only_urgent;
+	bool gone;	  /* session_go was called */
+	uint64_t allowed; /* octets that may still go, and of these only of urgent batches */
+	uint64_t reserve;
 	uint64_t said; /* records that count */
 	bool idle_told;
 	uint64_t idle_taken;

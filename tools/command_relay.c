@@ -7,16 +7,14 @@
 
 #define RELAY "packetboat-relay"
 
-/* Becomes the relay with COMMAND and the operands; returns only when that fails. */
-static enum outcome become(struct tool *t, const char *command, int operands, const char *need, struct error *err)
+/* Becomes the relay with COMMAND, FLAG (null: none) and the operands; returns only when that fails. */
+static enum outcome become(struct tool *t, const char *command, const char *flag, struct error *err)
 {
 	char *argv[12];
 	char *path;
 	int count = 0;
-	enum outcome outcome = tool_options(t, NULL, 0, operands, operands, need, err);
+	enum outcome outcome;
 
-	if (outcome != OUTCOME_DONE)
-		return outcome;
 	if (t->dry_run)
 		return tool_usage(t, err, "%s has no dry run", command);
 	path = program_path(RELAY);
@@ -28,6 +26,8 @@ static enum outcome become(struct tool *t, const char *command, int operands, co
 	if (t->verbose)
 		argv[count++] = mem_string("-v");
 	argv[count++] = mem_string(command);
+	if (flag != NULL)
+		argv[count++] = mem_string(flag);
 	for (int i = 0; i < t->count; i++)
 		argv[count++] = t->words[i];
 	argv[count] = NULL;
@@ -40,22 +40,34 @@ static enum outcome become(struct tool *t, const char *command, int operands, co
 	return outcome;
 }
 
+static enum outcome become_with(
+    struct tool *t, const char *command, int operands, const char *need, struct error *err)
+{
+	enum outcome outcome = tool_options(t, NULL, 0, operands, operands, need, err);
+
+	return outcome == OUTCOME_DONE ? become(t, command, NULL, err) : outcome;
+}
+
 enum outcome command_run(struct tool *t, struct error *err)
 {
-	return become(t, "run", 0, "", err);
+	return become_with(t, "run", 0, "", err);
 }
 
 enum outcome command_call(struct tool *t, struct error *err)
 {
-	return become(t, "call", 1, "a neighbour", err);
+	bool over_caps = false;
+	const struct tool_option options[] = {{"over-caps", OPTION_FLAG, &over_caps}};
+	enum outcome outcome = tool_options(t, options, 1, 1, 1, "a neighbour", err);
+
+	return outcome == OUTCOME_DONE ? become(t, "call", over_caps ? "--over-caps" : NULL, err) : outcome;
 }
 
 enum outcome command_export(struct tool *t, struct error *err)
 {
-	return become(t, "export", 2, "a neighbour and a directory", err);
+	return become_with(t, "export", 2, "a neighbour and a directory", err);
 }
 
 enum outcome command_import(struct tool *t, struct error *err)
 {
-	return become(t, "import", 1, "a directory", err);
+	return become_with(t, "import", 1, "a directory", err);
 }

@@ -9,6 +9,7 @@
 #include "lib/text.h"
 #include "queue/arrivals.h"
 #include "queue/hop.h"
+#include "queue/ledger.h"
 #include "tools/command.h"
 #include "tools/health.h"
 
@@ -27,6 +28,13 @@ struct line {
 	uint64_t packed; /* messages in batches */
 	uint64_t packed_octets;
 	int64_t last_sent;
+	bool called; /* by us: the rest of the line is of that */
+	int64_t next_call;
+	const char *call_waits; /* for what; null: it is due */
+	struct ledger ledger;
+	uint64_t rate; /* octets a second, of the last call or by the configuration; 0: not known */
+	uint64_t
+	    sending_time; /* seconds for what waits; what is in no batch yet counts as if it could not be compressed */
 };
 
 /* ---- counting -------------------------------------------------------------------------------------------- */
@@ -110,8 +118,29 @@ static void count_hop(const struct queue *q, const char *hop, struct pile *p)
 	dir_close(&top);
 }
 
-static void line_fill(struct tool *t, const char *name, struct line *l, struct error *err)
+/* When it is called next, as the relay pass will judge, and how long it will take. */
+static void line_call(struct tool *t, const struct config_neighbour *n, struct line *l)
 {
+	int64_t now = clock_now();
+	struct waiting w = {.octets = l->pile.octets + l->packed_octets};
+
+	w.any = l->pile.records + l->peer.out_count > 0 || l->peer.ack_due;
+	w.oldest = l->pile.oldest != 0 && l->pile.oldest < now ? (uint64_t)(now - l->pile.oldest) : 0;
+	for (size_t i = 0; i < l->peer.out_count; i++)
+		w.urgent |= l->peer.out[i].class == CLASS_URGENT;
+	ledger_read(&l->ledger, &t->queue.state, n->name);
+	ledger_turn(&l->ledger, now);
+	l->rate = l->ledger.rate > 0 ? l->ledger.rate : n->rate / 8;
+	l->sending_time = l->rate == 0 ? 0 : (w.octets + l->rate - 1) / l->rate;
+	l->called = config_calls(n);
+	l->next_call = ledger_next(&l->ledger, n, &w, &t->age, now, &l->call_waits);
+	if (l->next_call <= now)
+		l->call_waits = NULL;
+}
+
+static void line_fill(struct tool *t, const struct config_neighbour *n, struct line *l, struct error *err)
+{
+	const char *name = n->name;
 	char *hop = mem_format("neighbour-%s", name);
 
 	*l = (struct line){.name = name};
@@ -132,6 +161,7 @@ static void line_fill(struct tool *t, const char *name, struct line *l, struct e
 		if (l->pile.oldest == 0 || (b->packed != 0 && b->packed < l->pile.oldest))
 			l->pile.oldest = b->packed;
 	}
+	line_call(t, n, l);
 }
 
 /* ---- one neighbour --------------------------------------------------------------------------------------- */
@@ -146,6 +176,32 @@ static void ago(const char *what, int64_t when)
 	}
 	print_span(clock_now() - when, span);
 	printf("; %s %s ago", what, span);
+}
+
+static void call_print(const struct line *l)
+{
+	char text[24];
+
+	if (l->rate > 0 && l->sending_time > 0) {
+		print_span((int64_t)l->sending_time, text);
+		printf("; about %s at %llu bit/s", text, (unsigned long long)l->rate * 8);
+	}
+	if (!l->called)
+		return;
+	if (l->call_waits == NULL) {
+		fputs("; a call is due", stdout);
+	} else if (l->next_call == LEDGER_NEVER) {
+		printf("; no call due: %s", l->call_waits);
+	} else {
+		print_span(l->next_call - clock_now(), text);
+		printf("; next call in %s: %s", text, l->call_waits);
+	}
+	if (l->ledger.month.octets > 0) {
+		size_print(l->ledger.month.octets, text);
+		printf("; calls took %s", text);
+		print_span((int64_t)l->ledger.month.seconds, text);
+		printf(" in %s this month", text);
+	}
 }
 
 static void line_print(const struct line *l)
@@ -172,10 +228,21 @@ static void line_print(const struct line *l)
 		fputs(": ", stdout);
 		print_visible(l->peer.result);
 	}
+	if (l->peer_known)
+		call_print(l);
 	if (apart != NULL)
 		printf("; its clock is %s", apart);
 	putchar('\n');
 	free(apart);
+}
+
+static void json_span(json_t *object, const char *key, const struct ledger_span *span)
+{
+	json_t *spent = json_object();
+
+	json_number(spent, "octets", span->octets);
+	json_number(spent, "seconds", span->seconds);
+	json_object_set_new(object, key, spent);
 }
 
 static void line_json(const struct line *l)
@@ -194,6 +261,14 @@ static void line_json(const struct line *l)
 	json_time(object, "heard", l->peer.contact);
 	json_time(object, "tried", l->peer.tried);
 	json_text(object, "result", l->peer.result);
+	json_number(object, "rate", l->rate * 8);
+	json_number(object, "sending_time", l->sending_time);
+	if (l->called) {
+		json_time(object, "next_call", l->next_call == LEDGER_NEVER ? 0 : l->next_call);
+		json_text(object, "call_waits", l->call_waits);
+		json_span(object, "today", &l->ledger.day);
+		json_span(object, "month", &l->ledger.month);
+	}
 	json_object_set_new(object, "clock_apart", json_integer(l->peer.clock_apart));
 	print_json(object);
 }
@@ -204,7 +279,7 @@ static void show_neighbours(struct tool *t)
 		struct line l;
 		struct error err = ERROR_NONE;
 
-		line_fill(t, t->config.neighbours[i].name, &l, &err);
+		line_fill(t, &t->config.neighbours[i], &l, &err);
 		if (t->json)
 			line_json(&l);
 		else

@@ -52,8 +52,9 @@ static const struct command commands[] = {
     {"alias", "list", command_alias_list, "[--json]", "aliases and their targets",
 	"Columns: alias, targets, where it is written."},
     {"run", NULL, command_run, "", "one relay pass", "The same as `packetboat-relay run`."},
-    {"call", NULL, command_call, "NAME", "an exchange with a neighbour, now",
-	"The same as `packetboat-relay call NAME`: whatever its windows and pauses are, but within its caps."},
+    {"call", NULL, command_call, "NAME [--over-caps]", "an exchange with a neighbour, now",
+	"The same as `packetboat-relay call NAME`: whatever its windows and pauses are, but within its caps, unless\n"
+	"--over-caps is given."},
     {"export", NULL, command_export, "NAME DIR", "batches for a neighbour into a directory, by hand",
 	"For a stick that is not in the configuration."},
     {"import", NULL, command_import, "DIR", "batches for this host out of a directory, by hand",

@@ -7,7 +7,10 @@ use lib "$FindBin::Bin/../lib";
 use Cut;
 use Hosts;
 use IO::Socket::INET;
+use JSON::PP;
+use Link;
 use Test::More;
+use Time::Local;
 
 my $relay = Hosts::program('packetboat-relay');
 
@@ -48,6 +51,10 @@ sub arrives {
 	}
 	is(subjects($host, $user), $wanted, $name);
 }
+
+sub status { my ($host, $options) = @_; return decode_json((split /\n/, $host->packetboat($options // {}, 'status', '--json')->{out})[0]) }
+
+sub seconds { my @t = $_[0] =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)Z$/; return timegm(@t[5, 4, 3, 2], $t[1] - 1, $t[0]) }
 
 # Octets of the last call that HOST made.
 sub octets { my @lines = $_[0]->log_text =~ /^\S+ called .* octets=(\d+)/mg; return $lines[-1] }
@@ -167,6 +174,12 @@ subtest 'what keeps a pass from calling' => sub {
 	call($a) for 1 .. 3;
 	is(subjects($b, 'bob'), 'small', 'the cap of the day is kept');
 	like($a->log_text, qr/^b called .* reason="[^"]*limit|^b trouble .*cap-day/m, 'and told of');
+	my $status = status($a);
+	like($status->{call_waits}, qr/cap-day/, 'status says what the next call waits for');
+	my @midnight = localtime seconds($status->{next_call});
+	is("@midnight[2, 1, 0]", '0 0 0', 'and until when');
+	my ($before) = Hosts::slurp($a->spool('state/b/calls')) =~ /^day-octets (\d+)$/m;
+	is($status->{today}{octets}, $before, 'and what calls took');
 	my ($used) = Hosts::slurp($a->spool('state/b/calls')) =~ /^day-octets (\d+)$/m;
 	cmp_ok($used, '<', 300_000, 'the ledger says how much it was');
 	is(call($a, {env => {PACKETBOAT_CLOCK_OFFSET => ($_ + 1) * 86400}})->{code}, 0, "day $_ later") for 1 .. 4;
@@ -192,7 +205,58 @@ subtest 'a window, and an address that does not answer' => sub {
 	is($c->pass->{code}, 0, 'once');
 	is(scalar(() = $c->log_text =~ /^b called /mg), 1, 'and not tried again at once');
 	is(scalar($c->waiting), 1, 'the mail waits');
+	my $status = status($c);
+	like($status->{call_waits}, qr/^it could not be reached/, 'status says why');
+	cmp_ok(seconds($status->{next_call}), '>', time, 'and that it is tried again');
+	like($c->packetboat('status')->{out}, qr/; next call in \S+: it could not be reached/, 'in words, too');
 	$net->fsck;
+};
+
+subtest 'a window that closes, and what status says' => sub {
+	my $net = Hosts->new;
+	my $at = time;
+	# By the clock that the call is given it has some seconds left in its minute.
+	my %late = (env => {PACKETBOAT_CLOCK_OFFSET => 52 - $at % 60});
+	my @minutes = map { sprintf '%02d:%02d', (localtime $at - $at % 60 + $_)[2, 1] } -3600, 60;
+	my $link;
+	my $slow = sub {
+		my ($here, $there) = @_;
+		$link = Link->pipe(to => [$relay, '-c', $there->conf, 'answer'], rate => 400_000);
+		return $link->call;
+	};
+	my ($a, $b) = pair($net, $slow, more => qq{\twindow = { "$minutes[0]-$minutes[1]" }\n\trate = 8000\n});
+
+	like($a->packetboat('status')->{out}, qr/^b .*; no call due: nothing waits$/m, 'nothing waits');
+	is(status($a)->{rate}, 8000, 'the rate that is configured');
+	$a->mail('bob@b.example', text('long', noise(700_000)));
+	is($a->pass({%late})->{code}, 0, 'a pass calls');
+	is(subjects($b, 'bob'), '', 'and ends when the window closes');
+	my $status = status($a, {%late});
+	is($status->{call_waits}, 'outside its window', 'the rest waits for the next');
+	cmp_ok($status->{rate}, '>', 100_000, 'the rate of the link was seen');
+	cmp_ok($status->{sending_time}, '<', 60, 'and how long the rest will take');
+	is(call($a)->{code}, 0, 'by hand');
+	arrives($b, 'bob', 'long', 'the rest goes');
+	my @calls = $a->log_text =~ /^b called .* octets=(\d+)/mg;
+	cmp_ok($calls[0] + $calls[1], '<', 720_000, 'and nothing went twice');
+	$net->fsck;
+};
+
+subtest 'a reserve without a cap, a cap that is passed over' => sub {
+	my $net = Hosts->new;
+	my ($a, $b) = pair($net, \&exec_call, more => "\treserve = 1M\n");
+
+	$a->mail('bob@b.example', text('plain'));
+	is(call($a)->{code}, 0, 'a call');
+	arrives($b, 'bob', 'plain', 'without a cap nothing is reserved');
+	my ($c, $d) = pair(Hosts->new, \&exec_call, more => "\tcap-day = 20k\n\treserve = 10k\n");
+	$c->mail('bob@b.example', text('bulky', noise(50_000)));
+	call($c);
+	is(subjects($d, 'bob'), '', 'what the cap leaves is not enough');
+	cmp_ok(octets($c), '<', 20_000 - 5000, 'and some of it is reserved');
+	is($c->run({}, $relay, '-c', $c->conf, 'call', 'b', '--over-caps')->{code}, 64, 'the option stands before the name');
+	is($c->packetboat('call', 'b', '--over-caps')->{code}, 0, 'packetboat takes it anywhere');
+	arrives($d, 'bob', 'bulky', 'over the caps it goes');
 };
 
 done_testing;

@@ -127,7 +127,7 @@ static void feed(struct run *r, struct view bytes, size_t step)
 	while (bytes.length > 0) {
 		size_t piece = bytes.length < step ? bytes.length : step;
 
-		session_feed(&r->us, view_of(bytes.bytes, piece), r->now);
+		session_feed(&r->us, view_of(bytes.bytes, piece));
 		work(r);
 		bytes = view_from(bytes, piece);
 	}

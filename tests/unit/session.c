@@ -31,7 +31,7 @@ static size_t carry(struct kit_end *e, struct kit_end *other, size_t room, size_
 		size_t length = e->session.output.length < step ? e->session.output.length : step;
 
 		length = length < room - carried ? length : room - carried;
-		session_feed(&other->session, view_of(e->session.output.bytes, length), now);
+		session_feed(&other->session, view_of(e->session.output.bytes, length));
 		session_written(&e->session, length);
 		e->octets += length;
 		carried += length;
@@ -207,6 +207,49 @@ Test(session, a_batch_that_is_not_wanted_is_stopped)
 	cr_assert(a.batches[1].acknowledged);
 }
 
+Test(session, what_is_reserved_is_for_urgent_batches)
+{
+	kit_batch(&a, 1, 1, 50000);
+	kit_batch(&a, 2, 0, 5000);
+	kit_batch(&a, 3, 2, 50000);
+	a.allowed = 20000;
+	a.reserve = 8000;
+	call(false, 0, SIZE_MAX, SIZE_MAX);
+	cr_assert_eq(a.end, SESSION_END_DONE, "%s", a.text);
+	cr_assert(a.batches[1].acknowledged);
+	cr_assert_gt(a.batches[0].given + a.batches[2].given, 6000);
+	cr_assert_leq(a.batches[0].given + a.batches[1].given + a.batches[2].given, 12000);
+	a.allowed = 0;
+	call(false, 0, SIZE_MAX, SIZE_MAX);
+	kit_arrived(&a, &b);
+	cr_assert_eq(a.batches[0].given, 50000u, "nothing goes twice");
+}
+
+Test(session, no_more_goes_than_is_allowed_and_the_call_waits_to_be_ended)
+{
+	uint64_t now = 0;
+
+	kit_batch(&a, 1, 0, 50000);
+	a.allowed = 20000;
+	kit_begin(&a, &b, false, 0);
+	for (int i = 0; i < 30; i++) {
+		now += 50;
+		kit_run(&a, &b, now);
+		carry(&a, &b, SIZE_MAX, SIZE_MAX, now);
+		kit_run(&b, &a, now);
+		carry(&b, &a, SIZE_MAX, SIZE_MAX, now);
+	}
+	cr_assert(!a.closed);
+	cr_assert_gt(a.batches[0].given, 15000u);
+	cr_assert_leq(a.octets, 20000u + 300);
+	session_finish(&a.session, SESSION_END_LIMIT);
+	kit_run(&a, &b, now);
+	carry(&a, &b, SIZE_MAX, SIZE_MAX, now);
+	cr_assert_eq(a.end, SESSION_END_LIMIT);
+	cr_assert_eq(b.end, SESSION_END_LIMIT, "and the other end hears why");
+	kit_end_call(&a, &b);
+}
+
 Test(session, what_is_urgent_goes_between_two_chunks)
 {
 	uint64_t now = 0;
@@ -237,7 +280,7 @@ Test(session, a_stranger_hears_nothing)
 	kit_keys(&c, "c");
 	kit_begin(&c, &b, false, 0);
 	kit_run(&c, &b, 0);
-	session_feed(&b.session, view_buf(&c.session.output), 0);
+	session_feed(&b.session, view_buf(&c.session.output));
 	kit_run(&b, &a, 0); /* b knows a only */
 	cr_assert_eq(b.session.output.length, 0);
 	cr_assert(!b.session.stands);
@@ -260,11 +303,11 @@ Test(session, a_replayed_hello_gets_nothing_of_use)
 	kit_end_call(&a, &b);
 	b.session = replay;
 	session_init(&b.session, &options, 0);
-	session_feed(&b.session, view_buf(&hello), 0);
+	session_feed(&b.session, view_buf(&hello));
 	kit_run(&b, &a, 0);
 	cr_assert_leq(b.session.output.length, 60);
 	cr_assert(!b.session.stands);
-	session_feed(&b.session, view_text("\x20nothing that could be proved by anybody but a, is it?"), 0);
+	session_feed(&b.session, view_text("\x20nothing that could be proved by anybody but a, is it?"));
 	kit_run(&b, &a, 0);
 	cr_assert(b.closed);
 	cr_assert_eq(b.end, SESSION_END_ALIEN);
@@ -274,7 +317,7 @@ Test(session, a_replayed_hello_gets_nothing_of_use)
 	b.closed = false;
 	session_release(&b.session);
 	session_init(&b.session, &options, 0);
-	session_feed(&b.session, view_buf(&hello), 0);
+	session_feed(&b.session, view_buf(&hello));
 	kit_run(&b, &a, 0);
 	cr_assert_eq(b.session.output.length, 0);
 	cr_assert_eq(b.end, SESSION_END_ALIEN);

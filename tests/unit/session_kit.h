@@ -44,6 +44,8 @@ struct kit_end {
 	char text[300];
 	size_t octets;	   /* said in this call */
 	uint64_t received; /* octets of batches, over all calls */
+	uint64_t allowed;  /* octets for batches in a call; 0: any number */
+	uint64_t reserve;
 	const char *stops; /* sequences that are not wanted, as letters: 'a' is 1 */
 };
 
@@ -141,6 +143,8 @@ static inline void kit_stands(struct kit_end *e)
 			session_offer(&e->session, e->batches[i].sequence, e->batches[i].class, e->batches[i].size,
 			    e->batches[i].tried);
 	kit_tell(e);
+	if (e->allowed > 0)
+		session_allow(&e->session, e->allowed, e->reserve);
 	session_go(&e->session);
 }
 

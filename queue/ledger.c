@@ -1,4 +1,4 @@
-#include "relay/ledger.h"
+#include "queue/ledger.h"
 
 #include <sodium.h>
 #include <time.h>
@@ -114,7 +114,7 @@ static void turn_page(struct ledger_span *span, int64_t number)
 		*span = (struct ledger_span){.number = number < 0 ? 0 : number};
 }
 
-static void turn_pages(struct ledger *l, int64_t now)
+void ledger_turn(struct ledger *l, int64_t now)
 {
 	struct tm tm = local(now);
 
@@ -122,17 +122,15 @@ static void turn_pages(struct ledger *l, int64_t now)
 	turn_page(&l->month, month_number(&tm));
 }
 
-void ledger_count(struct ledger *l, const struct call_report *report, int64_t now)
+void ledger_count(struct ledger *l, uint64_t octets, uint64_t seconds, uint64_t rate, int64_t now)
 {
-	uint64_t seconds = (report->milliseconds + 999) / 1000;
-
-	turn_pages(l, now);
-	l->day.octets += report->octets;
+	ledger_turn(l, now);
+	l->day.octets += octets;
 	l->day.seconds += seconds;
-	l->month.octets += report->octets;
+	l->month.octets += octets;
 	l->month.seconds += seconds;
-	if (report->rate > 0)
-		l->rate = report->rate;
+	if (rate > 0)
+		l->rate = rate;
 }
 
 void ledger_settle(struct ledger *l, bool reached, const struct config *c, const struct age *age)
@@ -168,27 +166,53 @@ static bool narrow(uint64_t cap, uint64_t used, uint64_t *left)
 	return true;
 }
 
-bool ledger_limits(const struct ledger *l, const struct config_neighbour *n, int64_t now, struct call_limits *limits,
-    const char **why)
+enum used_up { USED_NOTHING, USED_DAY, USED_MONTH };
+
+static enum used_up limits_of(const struct ledger *l, const struct config_neighbour *n, int64_t now,
+    struct call_limits *limits, const char **why)
 {
 	struct ledger today = *l;
 
-	turn_pages(&today, now);
+	ledger_turn(&today, now);
 	*limits = (struct call_limits){.octets = n->cap_call, .seconds = n->time_call, .reserve = n->reserve};
-	if (!narrow(n->cap_day, today.day.octets, &limits->octets))
-		*why = "the octets of this day are used up (cap-day)";
-	else if (!narrow(n->cap_month, today.month.octets, &limits->octets))
+	*why = NULL;
+	/* The month first: its page turns later. */
+	if (!narrow(n->cap_month, today.month.octets, &limits->octets))
 		*why = "the octets of this month are used up (cap-month)";
-	else if (!narrow(n->time_day, today.day.seconds, &limits->seconds))
-		*why = "the time of this day is used up (time-day)";
 	else if (!narrow(n->time_month, today.month.seconds, &limits->seconds))
 		*why = "the time of this month is used up (time-month)";
-	else
-		return true;
-	return false;
+	if (*why != NULL)
+		return USED_MONTH;
+	if (!narrow(n->cap_day, today.day.octets, &limits->octets))
+		*why = "the octets of this day are used up (cap-day)";
+	else if (!narrow(n->time_day, today.day.seconds, &limits->seconds))
+		*why = "the time of this day is used up (time-day)";
+	return *why != NULL ? USED_DAY : USED_NOTHING;
 }
 
-/* ---- due --------------------------------------------------------------------------------------------------- */
+bool ledger_limits(const struct ledger *l, const struct config_neighbour *n, int64_t now, struct call_limits *limits,
+    const char **why)
+{
+	return limits_of(l, n, now, limits, why) == USED_NOTHING;
+}
+
+/* When the page of USED is turned. */
+static int64_t next_page(enum used_up used, int64_t now)
+{
+	struct tm tm = local(now);
+
+	tm.tm_sec = tm.tm_min = tm.tm_hour = 0;
+	tm.tm_isdst = -1;
+	if (used == USED_DAY) {
+		tm.tm_mday++;
+	} else {
+		tm.tm_mday = 1;
+		tm.tm_mon++;
+	}
+	return (int64_t)mktime(&tm);
+}
+
+/* ---- windows ----------------------------------------------------------------------------------------------- */
 
 static int minute_of(const char *text)
 {
@@ -210,42 +234,98 @@ bool window_open(const struct strings *windows, int64_t now)
 	return windows->count == 0;
 }
 
-/* "urgent", "64k", "2h": any of them will do. */
-static bool condition_met(const char *condition, const struct waiting *w)
+/* The first minute from NOW on in which it is OPEN or not, by what local time makes of it; NOW if that is never. A day and the
+ * hour by which some days are longer are looked at. */
+static int64_t window_turn(const struct strings *windows, int64_t now, bool open)
 {
+	int64_t minute = now - now % 60;
+
+	if (window_open(windows, now) == open)
+		return now;
+	for (int i = 1; i <= 25 * 60; i++)
+		if (window_open(windows, minute + (int64_t)i * 60) == open)
+			return minute + (int64_t)i * 60;
+	return now;
+}
+
+uint64_t window_left(const struct strings *windows, int64_t now)
+{
+	return windows->count == 0 ? 0 : (uint64_t)(window_turn(windows, now, false) - now);
+}
+
+/* ---- due --------------------------------------------------------------------------------------------------- */
+
+/* Seconds until CONDITION is met, if nothing else comes: "urgent", "64k", "2h". UINT64_MAX: never. */
+static uint64_t condition_time(const char *condition, const struct waiting *w)
+{
+	bool met;
 	uint64_t number;
 
 	if (strcmp(condition, "urgent") == 0)
-		return w->urgent;
-	if (strpbrk(condition, "smhdw") != NULL && duration_parse(condition, &number))
-		return w->oldest >= number;
-	return size_parse(condition, &number) && w->octets >= number;
+		met = w->urgent;
+	else if (strpbrk(condition, "smhdw") != NULL && duration_parse(condition, &number))
+		return w->oldest >= number ? 0 : number - w->oldest;
+	else
+		met = size_parse(condition, &number) && w->octets >= number;
+	return met ? 0 : UINT64_MAX;
 }
 
-static bool worth_a_call(const struct config_neighbour *n, const struct waiting *w)
+static uint64_t sooner(uint64_t a, uint64_t b)
 {
-	if (!w->any)
-		return false;
-	for (size_t i = 0; i < n->call_when.count; i++)
-		if (condition_met(n->call_when.items[i], w))
-			return true;
-	return n->call_when.count == 0;
+	return a < b ? a : b;
 }
 
-bool ledger_due(const struct ledger *l, const struct config_neighbour *n, const struct waiting *w,
+/* Seconds until there is a reason to call. */
+static uint64_t reason_time(
+    const struct ledger *l, const struct config_neighbour *n, const struct waiting *w, const struct age *age)
+{
+	uint64_t time = w->any && n->call_when.count == 0 ? 0 : UINT64_MAX;
+
+	/* Any of them will do. */
+	for (size_t i = 0; w->any && i < n->call_when.count; i++)
+		time = sooner(time, condition_time(n->call_when.items[i], w));
+	if (n->call_every > 0) {
+		/* An age to come is of an age file that was lost. */
+		uint64_t since = l->called == 0 || l->called > age->now ? n->call_every : age->now - l->called;
+
+		time = sooner(time, since >= n->call_every ? 0 : n->call_every - since);
+	}
+	return time;
+}
+
+static uint64_t pause_left(const struct ledger *l, const struct age *age)
+{
+	return l->next > age->now && l->next <= age->now + LIMIT_RETRY ? l->next - age->now : 0;
+}
+
+int64_t ledger_next(const struct ledger *l, const struct config_neighbour *n, const struct waiting *w,
     const struct age *age, int64_t now, const char **why)
 {
-	struct call_limits limits;
-	bool time_for_one = n->call_every > 0 && (l->called == 0 || age->now >= l->called + n->call_every);
+	uint64_t reason = reason_time(l, n, w, age);
+	uint64_t pause = pause_left(l, age);
+	int64_t next;
 
-	if (!worth_a_call(n, w) && !time_for_one)
-		*why = w->any ? "what waits is not worth a call yet (call-when)" : "nothing waits";
-	else if (!window_open(&n->window, now))
-		*why = "outside its window";
-	/* An age to come is of an age file that was lost. */
-	else if (l->next > age->now && l->next <= age->now + LIMIT_RETRY)
+	*why = w->any ? "what waits is not worth a call yet (call-when)" : "nothing waits";
+	if (reason > (uint64_t)(LEDGER_NEVER - now))
+		return LEDGER_NEVER;
+	if (pause > reason)
 		*why = "it could not be reached, and is left alone for a while";
-	else if (ledger_limits(l, n, now, &limits, why))
-		return true;
-	return false;
+	next = now + (int64_t)(pause > reason ? pause : reason);
+	/* A window may open on a day whose cap is fresh, and a cap be fresh when no window is open. */
+	for (int turns = 0; turns < 3; turns++) {
+		struct call_limits limits;
+		const char *cap;
+		enum used_up used;
+
+		if (!window_open(&n->window, next)) {
+			*why = "outside its window";
+			next = window_turn(&n->window, next, true);
+		}
+		used = limits_of(l, n, next, &limits, &cap);
+		if (used == USED_NOTHING)
+			break;
+		*why = cap;
+		next = next_page(used, next);
+	}
+	return next;
 }
