@@ -79,7 +79,7 @@ static void parts_stop(struct pop3d *d)
 }
 
 /* The sockets first, since low ports may need root; then no longer root; then the spool. */
-static enum outcome daemon_begin(struct pop3d *d, const struct pop3d_start *start, struct error *err)
+static enum outcome daemon_begin(struct pop3d *d, const struct server_start *start, struct error *err)
 {
 	const struct config_server *c = &d->settings->config.pop3d.server;
 	enum outcome outcome = server_listen(d->server, c->listen.items, c->listen.count, err);
@@ -94,40 +94,26 @@ static enum outcome daemon_begin(struct pop3d *d, const struct pop3d_start *star
 	return outcome == OUTCOME_DONE ? parts_start(d, start->verbose, err) : outcome;
 }
 
-static enum outcome serve(struct pop3d *d, const struct pop3d_start *start, struct error *err)
-{
-	enum outcome outcome = daemon_begin(d, start, err);
-
-	if (outcome == OUTCOME_DONE)
-		server_run(d->server, &d->queue.log);
-	return outcome;
-}
-
-static enum outcome serve_alone(
-    struct pop3d *d, const struct pop3d_start *start, enum listen_pop3 service, struct error *err)
+static enum outcome alone_begin(struct pop3d *d, const struct server_start *start, struct error *err)
 {
 	enum outcome outcome = settings_tls(d->settings, err);
 
 	if (outcome == OUTCOME_DONE)
 		outcome = server_alone(d->server, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = parts_start(d, start->verbose, err);
-	if (outcome == OUTCOME_DONE)
-		server_run_alone(d->server, (int)service, &d->queue.log);
-	return outcome;
+	return outcome == OUTCOME_DONE ? parts_start(d, start->verbose, err) : outcome;
 }
 
-/* SERVICE: of the one session at standard input and output; null: the daemon. */
-static enum outcome run(const struct pop3d_start *start, const enum listen_pop3 *service, struct error *err)
+const char *const pop3d_services[] = {"pop3", "pop3s", NULL};
+
+enum outcome pop3d_serve(const struct server_start *start, struct error *err)
 {
-	static const char *const services[] = {"pop3", "pop3s"};
 	struct pop3d d = {.config_path = start->config_path};
 	struct server_calls calls = session_calls;
 	const struct server_options options = {
 	    .name = "pop3d",
 	    .config_path = start->config_path,
 	    .example = "127.0.0.1:2110",
-	    .services = services,
+	    .services = pop3d_services,
 	    .service = service_of,
 	    .session_size = session_size,
 	    .files_kept = FILES_KEPT,
@@ -142,17 +128,11 @@ static enum outcome run(const struct pop3d_start *start, const enum listen_pop3 
 	server_make(&d.server, &options);
 	outcome = settings_load(&d.settings, start->config_path, complain, NULL, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = service == NULL ? serve(&d, start, err) : serve_alone(&d, start, *service, err);
+		outcome = start->alone ? alone_begin(&d, start, err) : daemon_begin(&d, start, err);
+	if (outcome == OUTCOME_DONE && start->alone)
+		server_run_alone(d.server, start->service, &d.queue.log);
+	else if (outcome == OUTCOME_DONE)
+		server_run(d.server, &d.queue.log);
 	parts_stop(&d);
 	return outcome;
-}
-
-enum outcome pop3d_serve(const struct pop3d_start *start, struct error *err)
-{
-	return run(start, NULL, err);
-}
-
-enum outcome pop3d_serve_stdio(const struct pop3d_start *start, enum listen_pop3 service, struct error *err)
-{
-	return run(start, &service, err);
 }

@@ -8,7 +8,7 @@
 #include "bridge-pop3/maildrop_work.h"
 #include "bridge-pop3/pop3_server.h"
 #include "lib/net_login.h"
-#include "lib/net_serve.h"
+#include "lib/net_start.h"
 #include "queue/config.h"
 #include "queue/queue.h"
 
@@ -36,16 +36,9 @@ struct pop3d {
 	uint8_t *chunk; /* POP3D_CHUNK octets, of whichever session is at work */
 };
 
-struct pop3d_start {
-	const char *config_path;
-	bool verbose;
-	enum server_terminal terminal;
-};
-
-/* Serves until a signal ends it; the exit status. */
-enum outcome pop3d_serve(const struct pop3d_start *start, struct error *err);
-/* One session on standard input and output. */
-enum outcome pop3d_serve_stdio(const struct pop3d_start *start, enum listen_pop3 service, struct error *err);
+/* Serves until a signal, or the end of the one session, ends it. */
+enum outcome pop3d_serve(const struct server_start *start, struct error *err);
+extern const char *const pop3d_services[]; /* enum listen_pop3, then null */
 
 /* ---- between the daemon and its sessions ------------------------------------------------------------------ */
 

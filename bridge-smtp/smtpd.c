@@ -104,7 +104,7 @@ static void end(struct smtpd *d)
 }
 
 /* The sockets first, since low ports may need root; then no longer root; then the spool. */
-static enum outcome daemon_begin(struct smtpd *d, const struct smtpd_start *start, struct error *err)
+static enum outcome daemon_begin(struct smtpd *d, const struct server_start *start, struct error *err)
 {
 	const struct config_server *c = &d->settings->config.smtpd.server;
 	enum outcome outcome = places_open(d, d->settings, err);
@@ -119,7 +119,7 @@ static enum outcome daemon_begin(struct smtpd *d, const struct smtpd_start *star
 	return outcome == OUTCOME_DONE ? threads_start(d, start->verbose, err) : outcome;
 }
 
-static enum outcome alone_begin(struct smtpd *d, const struct smtpd_start *start, struct error *err)
+static enum outcome alone_begin(struct smtpd *d, const struct server_start *start, struct error *err)
 {
 	enum outcome outcome = settings_tls(d->settings, err);
 
@@ -128,15 +128,16 @@ static enum outcome alone_begin(struct smtpd *d, const struct smtpd_start *start
 	return outcome == OUTCOME_DONE ? threads_start(d, start->verbose, err) : outcome;
 }
 
-enum outcome smtpd_serve(const struct smtpd_start *start, struct error *err)
+const char *const smtpd_services[] = {"smtp", "submission", "submissions", "lmtp", NULL};
+
+enum outcome smtpd_serve(const struct server_start *start, struct error *err)
 {
-	static const char *const services[] = {"smtp", "submission", "submissions", "lmtp"};
 	struct smtpd d = {.config_path = start->config_path};
 	const struct server_options options = {
 	    .name = "smtpd",
 	    .config_path = start->config_path,
 	    .example = "127.0.0.1:2525",
-	    .services = services,
+	    .services = smtpd_services,
 	    .service = service_of,
 	    .session_size = session_size,
 	    .files_kept = FILES_KEPT,
@@ -150,7 +151,7 @@ enum outcome smtpd_serve(const struct smtpd_start *start, struct error *err)
 	server_make(&d.server, &options);
 	outcome = start->alone ? alone_begin(&d, start, err) : daemon_begin(&d, start, err);
 	if (outcome == OUTCOME_DONE && start->alone)
-		server_run_alone(d.server, (int)start->service, &spool(&d)->log);
+		server_run_alone(d.server, start->service, &spool(&d)->log);
 	else if (outcome == OUTCOME_DONE)
 		server_run(d.server, &spool(&d)->log);
 	end(&d);

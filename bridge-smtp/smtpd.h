@@ -8,7 +8,7 @@
 #include "bridge-smtp/commit.h"
 #include "bridge-smtp/smtp_server.h"
 #include "lib/net_login.h"
-#include "lib/net_serve.h"
+#include "lib/net_start.h"
 
 #define SMTPD_SERVICES 4 /* enum listen_service */
 /* Relay passes begun by ETRN that may run at once: each serves all neighbours. */
@@ -32,16 +32,9 @@ struct smtpd {
 	unsigned relays; /* that ETRN began and that have not ended */
 };
 
-struct smtpd_start {
-	const char *config_path;
-	bool verbose;
-	enum server_terminal terminal;
-	bool alone; /* one session, of SERVICE, on standard input and output */
-	enum listen_service service;
-};
-
 /* Serves until a signal, or the end of the one session, ends it. */
-enum outcome smtpd_serve(const struct smtpd_start *start, struct error *err);
+enum outcome smtpd_serve(const struct server_start *start, struct error *err);
+extern const char *const smtpd_services[]; /* enum listen_service, then null */
 
 /* ---- between the daemon and its sessions ------------------------------------------------------------------ */
 
