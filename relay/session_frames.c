@@ -259,13 +259,21 @@ static void look_for_data(struct session_own *o)
 	buf_consume(&o->body, o->body.length - r.rest.length);
 }
 
+/* Octets beyond the batch's size are kept: only when the record is proved, or not, is it known whose fault they are. */
+static bool fits(struct session_own *o)
+{
+	const struct incoming *in = session_incoming(o, o->streamed);
+
+	return in == NULL || o->body.length <= in->size - in->offset;
+}
+
 bool session_frame_stream(struct session *s, struct session_event *event)
 {
 	struct session_own *o = s->own;
 
 	if (!o->streaming && !o->whole)
 		look_for_data(o);
-	if (!o->streaming || o->body.length == 0)
+	if (!o->streaming || o->body.length == 0 || !fits(o))
 		return false;
 	o->consumed = true;
 	return tell_data(s, o->streamed, view_buf(&o->body), event);
@@ -287,6 +295,8 @@ bool session_frame_streamed(struct session *s, struct session_event *event)
 	struct session_own *o = s->own;
 
 	count(o);
+	if (o->body.length > 0)
+		return malformed(s);
 	data_proved(o, o->streamed);
 	if (o->asked)
 		owe_got(o);

@@ -4,7 +4,7 @@
  *
  * Laws: cutting the line differently changes nothing but where DATA is cut, and so whether any is to be cut back; DATA of a batch goes on where it stood and does not go
  * beyond its size; WHOLE comes once for a batch, and only when all is there; our batches are read in order and within their
- * size; CLOSED comes once and last; what is said is bounded.
+ * size, and no more of them than is allowed; CLOSED comes once and last; what is said is bounded.
  */
 #include "lib/alloc.h"
 #include "relay/session_own.h"
@@ -13,6 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define BATCHES 3
 #define NUMBERS 300
+#define ALLOWED 9000
+#define RESERVE 2000
 
 static void require(bool law)
 {
@@ -50,6 +52,8 @@ static void begin_ours(struct run *r)
 	session_have(&r->us, 7, 100, hash);
 	for (size_t i = 0; i < BATCHES; i++)
 		session_offer(&r->us, i + 1, (uint8_t)(i % 3), sizes[i], (r->choices & 4) != 0);
+	if ((r->choices & 16) != 0)
+		session_allow(&r->us, ALLOWED, RESERVE);
 	session_go(&r->us);
 }
 
@@ -99,6 +103,9 @@ static void tell(struct run *r, const struct session_event *e)
 		require(e->offset + e->length <= sizes[e->sequence - 1] && e->offset >= r->read[e->sequence - 1]);
 		r->read[e->sequence - 1] = e->offset + e->length;
 		session_data(&r->us, view_of(content, e->length), r->now);
+		require((r->choices & 16) == 0 ||
+			(r->us.data_sent <= ALLOWED &&
+			    (e->sequence == 1 || r->us.data_sent <= ALLOWED - RESERVE + sizes[0])));
 		break;
 	case SESSION_CHECK:
 		require(e->sequence >= 1 && e->sequence <= BATCHES && e->offset <= sizes[e->sequence - 1]);
