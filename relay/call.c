@@ -631,6 +631,8 @@ static enum outcome verdict(const struct call *c, struct error *err)
 	c->report->done = c->end == SESSION_END_DONE;
 	c->report->milliseconds = c->now - c->begun;
 	c->report->rate = c->session.rate;
+	c->report->sent = c->session.data_sent;
+	c->report->received = c->session.data_received;
 	if (c->end == SESSION_END_DONE || c->end == SESSION_END_LIMIT)
 		return OUTCOME_DONE;
 	return error_set(err, c->end == SESSION_END_ALIEN ? EX_PROTOCOL : EX_TEMPFAIL, "%s", c->text);

@@ -24,6 +24,8 @@ struct call_report {
 	char peer[LIMIT_HOST_NAME + 1]; /* who the other end is, as far as it was proved; "" a stranger */
 	bool done;			/* both ends had nothing more to say */
 	uint64_t octets;		/* over the line, in both directions */
+	uint64_t sent;			/* of these, octets of batches: given out, */
+	uint64_t received;		/* and taken */
 	uint64_t milliseconds;
 	uint64_t rate; /* octets a second that went out, as far as seen; 0: not seen */
 };

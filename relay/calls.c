@@ -26,6 +26,8 @@ static void log_call(struct relay *r, const char *name, const char *event, const
 	log_begin(&line, &r->queue.log, name, event);
 	log_text(&line, "line", with);
 	log_number(&line, "octets", report->octets);
+	log_number(&line, "sent", report->sent);
+	log_number(&line, "received", report->received);
 	log_number(&line, "seconds", (report->milliseconds + 500) / 1000);
 	if (report->rate > 0)
 		log_number(&line, "rate", report->rate * 8);

@@ -450,7 +450,7 @@ static bool read_on(struct session *s, struct session_event *event, uint64_t now
 		return true;
 	}
 	if (o->streaming) {
-		bool told = session_frame_streamed(s, event);
+		bool told = session_frame_streamed(s, event, now);
 
 		next_record(o);
 		return told;

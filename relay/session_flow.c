@@ -16,6 +16,8 @@
 #define CHUNK_LEAST 512
 #define CHUNK_FIRST 2048
 #define CHUNK_TIME  5000
+/* A chunk of more octets is not put behind other frames: a record that begins with DATA loses nothing when it is cut. */
+#define CHUNK_BEHIND 1024
 /* Room in a record beside what is pending: the frames BEGIN and DATA. */
 #define CHUNK_HEAD 64
 
@@ -225,6 +227,16 @@ static void give_out(struct session_own *o, struct outgoing *out, uint64_t given
 		o->sent_now = out->sequence;
 }
 
+/* May the other end hand out DATA behind what is pending before the record is whole? */
+static bool only_gots(const struct session_own *o)
+{
+	size_t at = 0;
+
+	while (at < o->pending.length && o->pending.bytes[at] == FRAME_GOT)
+		at++;
+	return at == o->pending.length;
+}
+
 /* Is it time to ask what has arrived? */
 static bool asks(const struct session *s)
 {
@@ -248,6 +260,8 @@ void session_data(struct session *s, struct view bytes, uint64_t now)
 		return;
 	}
 	say_begin(o, out);
+	if (bytes.length > CHUNK_BEHIND && !only_gots(o))
+		flush(s);
 	s->data_sent += bytes.length;
 	out->offset += bytes.length;
 	o->allowed -= o->allowed < bytes.length + CHUNK_HEAD ? o->allowed : bytes.length + CHUNK_HEAD;

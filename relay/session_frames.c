@@ -237,16 +237,18 @@ bool session_frame_next(struct session *s, struct session_event *event, uint64_t
 
 /* ---- before the proof -------------------------------------------------------------------------------------- */
 
-/* Does the record that is coming begin with octets of a batch that goes on? Those may be handed out as they come. */
+/* Does the record that is coming begin, but for GOT, with octets of a batch that goes on? Those may be handed out as they come. */
 static void look_for_data(struct session_own *o)
 {
 	struct reader r;
 	struct incoming *in;
+	size_t gots = 0;
 	uint8_t type;
 	uint64_t sequence;
 
 	reader_init(&r, view_buf(&o->body));
-	type = read_byte(&r);
+	while ((type = read_byte(&r)) == FRAME_GOT)
+		gots++;
 	sequence = read_varint(&r);
 	if (r.failed || (type != FRAME_DATA && type != FRAME_DATA_ASK))
 		return;
@@ -256,6 +258,7 @@ static void look_for_data(struct session_own *o)
 	o->streaming = true;
 	o->streamed = sequence;
 	o->asked = type == FRAME_DATA_ASK;
+	o->gots = gots;
 	buf_consume(&o->body, o->body.length - r.rest.length);
 }
 
@@ -290,10 +293,12 @@ bool session_frame_forged(struct session *s, struct session_event *event)
 	return true;
 }
 
-bool session_frame_streamed(struct session *s, struct session_event *event)
+bool session_frame_streamed(struct session *s, struct session_event *event, uint64_t now)
 {
 	struct session_own *o = s->own;
 
+	for (; o->gots > 0; o->gots--)
+		session_flow_got(s, now);
 	count(o);
 	if (o->body.length > 0)
 		return malformed(s);

@@ -80,6 +80,7 @@ struct session_own {
 	bool streaming;	    /* its octets are DATA and are handed out as they come */
 	bool consumed;	    /* the body was handed out */
 	bool asked;	    /* GOT is owed when it is proved */
+	size_t gots;	    /* GOT that stand before the DATA */
 	uint64_t streamed;  /* sequence */
 	uint64_t ready;	    /* sequence of a batch that has just become whole, 0: none */
 	uint64_t taken;	    /* records that count: IDLE tells */
@@ -147,7 +148,7 @@ bool session_frame_stream(struct session *s, struct session_event *event);
 /* The record turned out to be forged. True: EVENT is set. */
 bool session_frame_forged(struct session *s, struct session_event *event);
 /* The record that was streamed is proved. True: EVENT is set. */
-bool session_frame_streamed(struct session *s, struct session_event *event);
+bool session_frame_streamed(struct session *s, struct session_event *event, uint64_t now);
 
 /* ---- session_flow.c ---- */
 void session_flow_begin(struct session_own *o, uint64_t now);

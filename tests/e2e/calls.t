@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Calls;
 use Cut;
 use Hosts;
 use IO::Socket::INET;
@@ -14,58 +15,9 @@ use Time::Local;
 
 my $relay = Hosts::program('packetboat-relay');
 
-# A and B; A's way to B is CALL, B has none unless named. MORE: options of A's section.
-sub pair {
-	my ($net, $call, %options) = @_;
-	my ($a, $b) = map { $net->host($_) } qw(a b);
-
-	link_up($a, $b, $call, $options{more});
-	link_up($b, $a, $options{back}, $options{more_b});
-	$_->configure(qq{route "*" { via = "neighbour:@{[$_->name eq 'a' ? 'b' : 'a']}" }\n}) for ($a, $b);
-	$a->user('ann');
-	$b->user('bob');
-	return ($a, $b);
-}
-
-sub link_up {
-	my ($here, $there, $call, $more) = @_;
-
-	$call = $call->($here, $there) if ref $call;
-	$here->configure(sprintf qq{neighbour "%s" {\n\tkey = "%s"\n%s%s}\n}, $there->name, $there->key,
-		defined $call ? qq{\tcall = { "$call" }\n} : '', $more // '');
-}
-
-sub exec_call { return "exec:$relay -c " . $_[1]->conf . ' answer' }
-sub call { my ($host, $options) = @_; return $host->run($options // {}, $relay, '-c', $host->conf, 'call', $host->name eq 'a' ? 'b' : 'a') }
-
-sub text { return "From: ann\@a.example\nSubject: $_[0]\n\n" . ($_[1] // "Hello\n") }
-sub subjects { return join ' ', sort map { $_->{head} =~ /^Subject: (.*)$/m ? $1 : '?' } $_[0]->mailbox($_[1]) }
-
-# Acknowledged is what is in the other host's queue; it may take a moment more to be in a box.
-sub arrives {
-	my ($host, $user, $wanted, $name) = @_;
-
-	for (1 .. 200) {
-		last if subjects($host, $user) eq $wanted;
-		select undef, undef, undef, 0.05;
-	}
-	is(subjects($host, $user), $wanted, $name);
-}
-
 sub status { my ($host, $options) = @_; return decode_json((split /\n/, $host->packetboat($options // {}, 'status', '--json')->{out})[0]) }
 
 sub seconds { my @t = $_[0] =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)Z$/; return timegm(@t[5, 4, 3, 2], $t[1] - 1, $t[0]) }
-
-# Octets of the last call that HOST made.
-sub octets { my @lines = $_[0]->log_text =~ /^\S+ called .* octets=(\d+)/mg; return $lines[-1] }
-
-# What does not compress, in lines.
-sub noise {
-	my ($octets) = @_;
-	my $seed = 1;
-	return join "\n", map { join '', map { $seed = ($seed * 1103515245 + 12345) & 0x7fffffff; chr(33 + ($seed >> 12) % 90) } 1 .. 70 }
-		1 .. $octets / 71;
-}
 
 subtest 'over the standard input and output of a program' => sub {
 	my $net = Hosts->new;
@@ -103,13 +55,10 @@ subtest 'over TCP, on a line that breaks' => sub {
 	my $line;
 	my ($a, $b) = pair($net, undef);
 
-	$b->configure(qq{relay { listen = { "127.0.0.1:0" } }\n});
-	my $daemon = $b->start('packetboat-relay', 'listen', '--foreground');
+	my ($daemon, $port) = listens($b);
 	ok($daemon, 'b listens') or return;
-	my ($port) = $daemon->log_text =~ /^relay listening \S+ address=\S+:(\d+)$/m;
 	$line = Cut->new($port, $net->dir);
-	Hosts::spew($a->dir . '/conf', Hosts::slurp($a->conf) =~ s/(neighbour "b" \{\n)/$1\tcall = { "tcp:127.0.0.1:@{[$line->port]}" }\n/r);
-	rename $a->dir . '/conf', $a->conf;
+	calls_at($a, 'tcp:127.0.0.1:' . $line->port);
 
 	my $big = text('big', noise(300_000));
 	$a->mail('bob@b.example', $big);
@@ -152,8 +101,7 @@ subtest 'over TCP, on a line that breaks' => sub {
 		is($knock->('PBC' . chr(9) . 'x' x 80), '', 'nor a later version');
 		my $c = $net->host('c');
 		link_up($c, $b, "tcp:127.0.0.1:$port");
-		my $result = $c->run($relay, '-c', $c->conf, 'call', 'b');
-		isnt($result->{code}, 0, 'nor a host that is no neighbour');
+		isnt(call($c, {to => 'b'})->{code}, 0, 'nor a host that is no neighbour');
 		is(call($a)->{code}, 0, 'while a neighbour is served');
 		like($b->log_text, qr/^- answered .* reason="a stranger called"$/m, 'b tells of them');
 	};
