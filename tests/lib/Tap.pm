@@ -5,6 +5,7 @@
 #	$tap->port                             where the caller is to connect
 #	$tap->octets                           carried so far, both ways, over all connections
 #	$tap->bytes(3, 'forth')                what the third connection carried: forth, from the caller, or back
+#	my @pieces = $tap->pieces('forth');    of batches, in order: {sequence, class, from, to}; also of some connections only
 #	my ($all, $once) = $tap->batches('forth');
 #	                                       octets of batches over all connections; and without those that went again
 #
@@ -79,7 +80,8 @@ sub pass {
 sub port { return $_[0]{port} }
 sub bytes { return Hosts::slurp("$_[0]{dir}/$_[1].$_[2]") // '' }
 sub octets { return List::Util::sum0(map { -s } Hosts::files($_[0]{dir})) }
-sub count { return scalar grep { /\.forth$/ } Hosts::names($_[0]{dir}) }
+# The number of the last connection that carried anything.
+sub count { return List::Util::max(0, map { /^(\d+)/ } Hosts::names($_[0]{dir})) }
 
 # ---- what it means -----------------------------------------------------------------------------------------
 
@@ -92,7 +94,7 @@ sub varint {
 	return $value;
 }
 
-# Adds the octets of batches in a record to FOUND, by sequence; AT: where each batch goes on.
+# Adds the octets of batches in a record to FOUND; AT: where each batch goes on, and its class.
 sub record {
 	my ($body, $at, $found) = @_;
 
@@ -101,14 +103,15 @@ sub record {
 
 		if ($type == 1 || $type == 2) {
 			my $sequence = varint($body) // return;
-			my $from = $at->{$sequence};
-			push @{$found->{$sequence}}, [$from, $at->{$sequence} = $from + length $body];
+			my $piece = {%{$at->{$sequence}}, sequence => $sequence};
+			$piece->{to} = $at->{$sequence}{from} += length $body;
+			push @$found, $piece;
 			return;
 		} elsif ($type == 3) {
 			my $sequence = varint($body) // return;
-			substr $body, 0, 1, '';
+			my $class = ord substr $body, 0, 1, '';
 			varint($body);
-			$at->{$sequence} = varint($body) // return;
+			$at->{$sequence} = {class => $class, from => varint($body) // return};
 		} elsif ($type == 4) {
 			varint($body) for 1 .. 2;
 			substr $body, 0, 8, '' if length $body >= 8;
@@ -140,20 +143,26 @@ sub look {
 	}
 }
 
+sub pieces {
+	my ($self, $way, @numbers) = @_;
+	my @found;
+
+	look($self->bytes($_, $way), $way eq 'forth' ? 45 : 33, \@found) for @numbers ? @numbers : 1 .. $self->count;
+	return @found;
+}
+
 sub batches {
 	my ($self, $way) = @_;
-	my %found;
+	my %end;
 	my ($all, $once) = (0, 0);
 
-	look($self->bytes($_, $way), $way eq 'forth' ? 45 : 33, \%found) for 1 .. $self->count;
-	for my $pieces (values %found) {
-		my $end = 0;
-		for (sort { $a->[0] <=> $b->[0] } @$pieces) {
-			my ($from, $to) = @$_;
-			$all += $to - $from;
-			$once += $to - ($from > $end ? $from : $end) if $to > $end;
-			$end = $to if $to > $end;
-		}
+	for my $piece (sort { $a->{from} <=> $b->{from} } $self->pieces($way)) {
+		my $end = $end{$piece->{sequence}} //= 0;
+
+		$all += $piece->{to} - $piece->{from};
+		next if $piece->{to} <= $end;
+		$once += $piece->{to} - ($piece->{from} > $end ? $piece->{from} : $end);
+		$end{$piece->{sequence}} = $piece->{to};
 	}
 	return ($all, $once);
 }
