@@ -61,7 +61,7 @@ static void build_top(struct config *c, struct config_source *s)
 	c->reports = 100;
 	c->hops = LIMIT_HOPS;
 	c->smtpd = (struct config_smtpd){server_defaults(5 * 60, 2 * 3600), .recipients = 1000, .min_rate = 20};
-	c->relay = (struct config_relay){.connections = 64, .connections_each = 8};
+	c->relay = (struct config_relay){.connections = 64, .connections_each = 8, .proof = 120};
 	c->pop3d = (struct config_pop3d){server_defaults(10 * 60, 86400), .clear_passwords = false};
 	c->smtp = (struct config_smtp){.connections = 50,
 	    .connections_each = 5,

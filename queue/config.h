@@ -129,6 +129,7 @@ struct config_relay {
 	struct strings listen;	   /* "HOST:PORT", "*:PORT" or "/PATH" */
 	uint64_t connections;	   /* in all; default 64 */
 	uint64_t connections_each; /* from one address; default 8 */
+	uint64_t proof;		   /* seconds for the other end of a call to prove who it is; default 120 */
 	char *user;		   /* to become after the sockets are open; null: stay */
 	char *group;
 };

@@ -496,6 +496,7 @@ static const struct config_option options[] = {
     {SCOPE_RELAY, "listen", read_place, TOP(relay.listen), 0, 0},
     {SCOPE_RELAY, "connections", read_number, TOP(relay.connections), 1, 10000},
     {SCOPE_RELAY, "connections-each", read_number, TOP(relay.connections_each), 1, 10000},
+    {SCOPE_RELAY, "proof", read_duration, TOP(relay.proof), 1, 3600},
     {SCOPE_RELAY, "user", read_plain, TOP(relay.user), 0, 0},
     {SCOPE_RELAY, "group", read_plain, TOP(relay.group), 0, 0},
 

@@ -17,8 +17,6 @@
 
 /* Milliseconds between looks for mail that was handed in meanwhile. */
 #define LOOK_TIME 2000
-/* Seconds for the other end to prove who it is. */
-#define PROOF_SECONDS 120
 /* Octets read from the line at once. */
 #define LINE_PIECE 65536
 /* Milliseconds of a call that may go uncounted when the host goes down. */
@@ -28,7 +26,8 @@
 
 struct call {
 	struct relay *relay;
-	struct neighbour *n; /* null: an answerer does not know yet */
+	struct neighbour *n;			/* null: an answerer does not know yet */
+	const struct config_neighbour *claimed; /* who it says it is; not proved yet */
 	struct line *line;
 	const struct call_terms *terms; /* null: an answerer has none */
 	struct call_report *report;
@@ -38,6 +37,7 @@ struct call {
 	bool introduced; /* our news have left once: they say of which incarnation we are */
 	bool out_of_line;
 	bool ended;
+	bool busy; /* another process of ours works on this neighbour */
 	enum session_end end;
 	char text[300];
 	uint64_t now;
@@ -395,7 +395,8 @@ static void begin_talk(struct call *c)
 	c->look_at = c->now + LOOK_TIME;
 }
 
-/* Whose hint is it? A neighbour with whom another process of ours is busy is called back another time. */
+/* Whose hint is it? A hint, and a whole hello, can be repeated by whoever heard it: until there is proof nothing is done or
+ * locked that the neighbour itself, or a pass, would have to wait for. */
 static void look_who(struct call *c, struct view hint)
 {
 	struct relay *r = c->relay;
@@ -404,22 +405,33 @@ static void look_who(struct call *c, struct view hint)
 	for (size_t i = 0; i < r->config.neighbour_count; i++) {
 		const struct config_neighbour *config = &r->config.neighbours[i];
 		struct public_keys keys;
-		struct error err = ERROR_NONE;
 
 		if (key_line_parse(config->key, &keys, NULL) != OUTCOME_DONE)
 			continue;
 		session_hint(&keys, &r->keys.public, expected);
 		if (sodium_memcmp(expected, hint.bytes, sizeof expected) != 0)
 			continue;
-		if (relay_neighbour(r, config->name, &c->n, &err) != OUTCOME_DONE || c->n == NULL) {
-			snprintf(c->text, sizeof c->text, "another process is busy with %s", config->name);
-			c->n = NULL;
-			return;
-		}
-		session_meet(&c->session, &c->n->keys, !config->seal, config->turn * 1000);
+		c->claimed = config;
+		session_meet(&c->session, &keys, !config->seal, config->turn * 1000);
 		return;
 	}
 	snprintf(c->text, sizeof c->text, "a stranger called");
+}
+
+/* An answerer knows now who calls. It hears a word of farewell when another process of ours is busy with it. */
+static void meet(struct call *c)
+{
+	struct error err = ERROR_NONE;
+
+	snprintf(c->report->peer, sizeof c->report->peer, "%s", c->claimed->name);
+	contain(c, relay_neighbour(c->relay, c->claimed->name, &c->n, &err), &err);
+	if (c->n != NULL) {
+		begin_talk(c);
+		return;
+	}
+	c->busy = true;
+	session_finish(&c->session, SESSION_END_LEAVE);
+	session_go(&c->session);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------ */
@@ -428,12 +440,19 @@ static void handle(struct call *c, const struct session_event *event)
 {
 	struct error err = ERROR_NONE;
 
+	if (c->busy && event->kind != SESSION_CLOSED) {
+		session_settled(&c->session, event->sequence); /* nothing is owed */
+		return;
+	}
 	switch (event->kind) {
 	case SESSION_HINTED:
 		look_who(c, event->bytes);
 		break;
 	case SESSION_STANDS:
-		begin_talk(c);
+		if (c->n == NULL)
+			meet(c);
+		else
+			begin_talk(c);
 		break;
 	case SESSION_READ:
 		give_octets(c, event);
@@ -465,7 +484,8 @@ static void handle(struct call *c, const struct session_event *event)
 	case SESSION_CLOSED:
 		c->ended = true;
 		c->end = event->end;
-		snprintf(c->text, sizeof c->text, "%s", event->text);
+		snprintf(
+		    c->text, sizeof c->text, "%s", c->busy ? "another process works on this neighbour" : event->text);
 		break;
 	}
 }
@@ -557,11 +577,14 @@ static void write_line(struct call *c)
 	session_written(&c->session, (size_t)count);
 }
 
+/* Milliseconds without a sign of life, or without proof. A program of ours may have to dial first. */
 static uint64_t silence(const struct call *c)
 {
-	if (c->n == NULL || !c->session.stands)
-		return PROOF_SECONDS * 1000;
-	return c->n->config->timeout * 1000;
+	uint64_t proof = c->relay->config.relay.proof;
+
+	if (c->n != NULL && c->session.stands)
+		return c->n->config->timeout * 1000;
+	return (c->n != NULL && c->line->program > 0 ? proof + c->n->config->connect : proof) * 1000;
 }
 
 /* Milliseconds until something is to be done of itself. */
@@ -569,7 +592,7 @@ static int wait_time(const struct call *c)
 {
 	uint64_t until = (c->session.stands ? c->moved_at : c->begun) + silence(c);
 
-	if (c->session.stands && c->look_at < until)
+	if (c->n != NULL && c->session.stands && c->look_at < until)
 		until = c->look_at;
 	return until <= c->now ? 0 : until - c->now > 60000 ? 60000 : (int)(until - c->now);
 }
@@ -656,7 +679,7 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 			session_lost(&c->session, c->text);
 		else
 			wait_and_move(c);
-		if (c->session.stands && !c->ended && c->now >= c->look_at)
+		if (c->n != NULL && c->session.stands && !c->ended && c->now >= c->look_at)
 			look_at_queue(c);
 		heed_limits(c);
 		if (c->terms != NULL && c->now >= c->account_at)

@@ -242,7 +242,7 @@ bool session_news(struct session *s, struct view extensions)
 {
 	struct session_own *o = s->own;
 
-	if (o->pending_news)
+	if (o->pending_news || o->pending.length > SESSION_OWED)
 		return false;
 	if (extensions.length == 0)
 		return true;
@@ -462,6 +462,12 @@ static bool read_on(struct session *s, struct session_event *event, uint64_t now
 	return false;
 }
 
+/* What is owed leaves whenever there is room on the line; who asks on and on and reads nothing is not served for ever. */
+static bool owes_too_much(const struct session_own *o)
+{
+	return o->pending.length > SESSION_OWED + (o->pending_news ? SESSION_NEWS : 0);
+}
+
 static bool told_end(struct session_own *o, struct session_event *event)
 {
 	o->phase = PHASE_ENDED;
@@ -480,6 +486,10 @@ bool session_next(struct session *s, struct session_event *event, uint64_t now)
 	while (o->phase < PHASE_ENDING) {
 		size_t before = o->input.length;
 
+		if (owes_too_much(o)) {
+			session_end_with(s, SESSION_END_ALIEN, "the other end asks for more than it hears");
+			break;
+		}
 		if (o->whole) {
 			if (read_on(s, event, now))
 				return true;

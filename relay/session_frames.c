@@ -117,13 +117,14 @@ static bool frame_have(struct session *s, struct reader *r, bool first, struct s
 	uint64_t sequence = read_varint(r);
 	uint64_t offset = read_varint(r);
 	struct view hash = read_bytes(r, SESSION_HASH);
-	const struct outgoing *out = session_outgoing(o, sequence);
+	struct outgoing *out = session_outgoing(o, sequence);
 
 	count(o);
 	if (r->failed)
 		return malformed(s);
-	if (out == NULL || out->begun || !first || offset == 0 || offset > out->size)
+	if (out == NULL || out->begun || out->held || !first || offset == 0 || offset > out->size)
 		return false;
+	out->held = true;
 	o->checking = sequence;
 	o->checking_offset = offset;
 	*event = (struct session_event){.kind = SESSION_CHECK, .sequence = sequence, .offset = offset, .bytes = hash};

@@ -39,6 +39,7 @@ struct outgoing {
 	uint64_t end_at; /* when all are given out: s->data_sent then */
 	uint8_t class;
 	bool tried; /* the first word of the other end is to be waited for */
+	bool held;  /* it has said what it keeps */
 	bool begun; /* BEGIN was said */
 	bool sent;
 };
@@ -61,6 +62,8 @@ struct marker {
 #define SESSION_MARKERS 64
 
 #define SESSION_CLASSES 3
+/* Octets of frames that may wait for the next record, news apart: more than an honest other end can bring about. */
+#define SESSION_OWED ((size_t)32768)
 
 struct session_own {
 	struct session_options options;
