@@ -10,6 +10,7 @@ package Cut;
 
 use strict;
 use warnings;
+use Child;
 use Hosts;
 use IO::Select;
 use IO::Socket::INET;
@@ -21,14 +22,7 @@ sub new {
 	my $self = bless {port => $listen->sockport, limit => "$dir/cut-$$-" . $listen->sockport}, $class;
 
 	$self->after(0);
-	my $pid = fork // die "cannot fork: $!\n";
-	if ($pid == 0) {
-		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-		eval { serve($self, $listen, $port) };
-		POSIX::_exit(0);
-	}
-	$self->{pid} = $pid;
-	$self->{owner} = $$;
+	$self->{child} = Child->new('cut', sub { serve($self, $listen, $port) });
 	return $self;
 }
 
@@ -68,15 +62,6 @@ sub serve {
 		}
 		close $_ for $near, $far;
 	}
-}
-
-sub DESTROY {
-	my ($self) = @_;
-
-	return if !defined $self->{pid} || $self->{owner} != $$;
-	local $?;
-	kill 'KILL', $self->{pid};
-	waitpid $self->{pid}, 0;
 }
 
 1;

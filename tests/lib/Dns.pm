@@ -21,6 +21,7 @@ package Dns;
 
 use strict;
 use warnings;
+use Child;
 use File::Temp ();
 use IO::Socket::INET;
 use POSIX ();
@@ -29,9 +30,6 @@ use Socket qw(AF_INET AF_INET6 inet_pton);
 my %numbers = (a => 1, cname => 5, mx => 15, aaaa => 28);
 my %types = reverse %numbers;
 my %codes = (servfail => 2, nxdomain => 3, refused => 5);
-my $owner = $$;
-my %running;
-
 sub new {
 	my ($class, %table) = @_;
 	my $socket = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1', LocalPort => 0)
@@ -39,14 +37,7 @@ sub new {
 	my $log = File::Temp->new(TEMPLATE => 'packetboat-dns-XXXXXX', TMPDIR => 1);
 	my $self = bless {port => $socket->sockport, log => $log}, $class;
 
-	$self->{pid} = fork // die "cannot fork: $!\n";
-	if ($self->{pid} == 0) {
-		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-		eval { serve($socket, $log->filename, {map { lc($_) => $table{$_} } keys %table}) };
-		print STDERR "# name server: $@";
-		POSIX::_exit(1);
-	}
-	$running{$self->{pid}} = 1;
+	$self->{child} = Child->new('name server', sub { serve($socket, $log->filename, {map { lc($_) => $table{$_} } keys %table}) });
 	return $self;
 }
 
@@ -59,29 +50,7 @@ sub asked {
 	return @lines;
 }
 
-sub stop {
-	my ($self) = @_;
-	my $pid = delete $self->{pid};
-
-	return unless $pid && $$ == $owner && delete $running{$pid};
-	my $status = $?;
-	kill 'KILL', $pid;
-	waitpid $pid, 0;
-	$? = $status;
-}
-
-sub DESTROY { $_[0]->stop }
-
-END {
-	if ($$ == $owner) {
-		my $status = $?;
-		for my $pid (keys %running) {
-			kill 'KILL', $pid;
-			waitpid $pid, 0;
-		}
-		$? = $status;
-	}
-}
+sub stop { delete $_[0]{child} }
 
 # ---- in the child ------------------------------------------------------------------------------------------
 

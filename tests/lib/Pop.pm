@@ -20,15 +20,13 @@ package Pop;
 
 use strict;
 use warnings;
+use Child;
 use File::Temp ();
 use IO::Socket::IP;
 use JSON::PP ();
 use MIME::Base64 ();
 use POSIX ();
 use Time::HiRes qw(sleep time);
-
-my $owner = $$;
-my %running;
 
 sub new {
 	my ($class, %options) = @_;
@@ -39,17 +37,7 @@ sub new {
 	my $socket = IO::Socket::IP->new(LocalAddr => '127.0.0.1', LocalPort => $self->{port} // 0, Listen => 100, ReuseAddr => 1);
 	die "cannot listen: $!\n" unless $socket;
 	$self->{port} = $socket->sockport;
-	$self->{pid} = fork // die "cannot fork: $!\n";
-	if ($self->{pid} == 0) {
-		setpgrp(0, 0);
-		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-		$SIG{CHLD} = 'IGNORE';
-		$SIG{PIPE} = 'IGNORE';
-		eval { $self->serve($socket) };
-		print STDERR "# pop: $@" if $@;
-		POSIX::_exit(1);
-	}
-	$running{$self->{pid}} = 1;
+	$self->{child} = Child->new('pop', sub { $self->serve($socket) });
 	return $self;
 }
 
@@ -76,29 +64,7 @@ sub reset {
 
 sub remove { unlink "$_[0]{dir}/box/$_[1]" }
 
-sub stop {
-	my ($self) = @_;
-	my $pid = delete $self->{pid};
-
-	return unless $pid && $$ == $owner && delete $running{$pid};
-	my $status = $?;
-	kill 'KILL', -$pid, $pid;
-	waitpid $pid, 0;
-	$? = $status;
-}
-
-sub DESTROY { $_[0]->stop }
-
-END {
-	if ($$ == $owner) {
-		my $status = $?;
-		for my $pid (keys %running) {
-			kill 'KILL', -$pid, $pid;
-			waitpid $pid, 0;
-		}
-		$? = $status;
-	}
-}
+sub stop { delete $_[0]{child} }
 
 # ---- what is there, and what was seen ----------------------------------------------------------------------
 

@@ -23,15 +23,13 @@ package Sink;
 
 use strict;
 use warnings;
+use Child;
 use File::Temp ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(sleep time);
-
-my $owner = $$;
-my %running;
 
 sub new {
 	my ($class, %options) = @_;
@@ -41,45 +39,14 @@ sub new {
 	    : IO::Socket::IP->new(LocalAddr => $self->{address} // '127.0.0.1', LocalPort => $self->{port} // 0, Listen => 100, ReuseAddr => 1);
 	die "cannot listen: $!\n" unless $socket;
 	$self->{port} = $socket->sockport unless $self->{path};
-	$self->{pid} = fork // die "cannot fork: $!\n";
-	if ($self->{pid} == 0) {
-		setpgrp(0, 0);
-		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-		$SIG{CHLD} = 'IGNORE';
-		eval { $self->serve($socket) };
-		print STDERR "# sink: $@" if $@;
-		POSIX::_exit(1);
-	}
-	$running{$self->{pid}} = 1;
+	$self->{child} = Child->new('sink', sub { $self->serve($socket) });
 	return $self;
 }
 
 sub port { return $_[0]{port} }
 sub address { return $_[0]{path} // ($_[0]{address} // '127.0.0.1') . ":$_[0]{port}" }
 
-sub stop {
-	my ($self) = @_;
-	my $pid = delete $self->{pid};
-
-	return unless $pid && $$ == $owner && delete $running{$pid};
-	my $status = $?;
-	kill 'KILL', -$pid, $pid;    # its sessions are in the group that it leads
-	waitpid $pid, 0;
-	$? = $status;
-}
-
-sub DESTROY { $_[0]->stop }
-
-END {
-	if ($$ == $owner) {
-		my $status = $?;
-		for my $pid (keys %running) {
-			kill 'KILL', -$pid, $pid;
-			waitpid $pid, 0;
-		}
-		$? = $status;
-	}
-}
+sub stop { delete $_[0]{child} }
 
 # ---- what was seen -----------------------------------------------------------------------------------------
 
