@@ -372,6 +372,8 @@ static void begin_talk(struct call *c)
 	enum outcome outcome = parts_open(&c->parts, &c->n->in, source == NULL ? 0 : source->incarnation, &err);
 
 	c->parts_open = true;
+	if (source != NULL && source->incarnation == c->parts.incarnation)
+		parts_drop(&c->parts, &source->received);
 	snprintf(c->report->peer, sizeof c->report->peer, "%s", c->n->config->name);
 	for (size_t i = 0; i < c->parts.count && outcome == OUTCOME_DONE; i++) {
 		uint8_t hash[SESSION_HASH];

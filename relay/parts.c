@@ -69,6 +69,13 @@ void parts_settle(struct parts *p, uint32_t incarnation)
 	p->incarnation = incarnation;
 }
 
+void parts_drop(struct parts *p, const struct ranges *received)
+{
+	for (size_t i = p->count; i-- > 0;)
+		if (ranges_contain(received, p->items[i].sequence))
+			parts_forget(p, &p->items[i], true);
+}
+
 void parts_close(struct parts *p)
 {
 	for (size_t i = 0; i < p->count; i++) {

@@ -190,6 +190,31 @@ subtest 'a window that closes, and what status says' => sub {
 	$net->fsck;
 };
 
+subtest 'a stick goes between two calls' => sub {
+	my $net = Hosts->new;
+	my $link;
+	my ($a, $b) = pair($net, sub {
+		my ($here, $there) = @_;
+		$link = Link->pipe(to => [$relay, '-c', $there->conf, 'answer'], cut_after => 100_000);
+		return $link->call;
+	});
+	my $parts = sub { return scalar grep { /\.part$/ } Hosts::files($b->spool('in/a')) };
+
+	$a->mail('bob@b.example', text('long', noise(300_000)));
+	isnt(call($a)->{code}, 0, 'a call that breaks');
+	is($parts->(), 1, 'what came is kept');
+	mkdir $net->dir . '/stick';
+	is($a->packetboat('export', 'b', $net->dir . '/stick')->{code}, 0, 'the batch goes onto a stick');
+	is($b->packetboat('import', $net->dir . '/stick')->{code}, 0, 'and comes from it');
+	arrives($b, 'bob', 'long', 'it is there');
+	is(call($a, {env => {PACKETBOAT_CLOCK_OFFSET => 3 * 86400}})->{code}, 0, 'a call some days later');
+	cmp_ok(octets($a), '<', 1000, 'sends no more of it');
+	is($parts->(), 0, 'and what was kept is gone');
+	is(subjects($b, 'bob'), 'long', 'it is there once');
+	is(scalar($a->waiting), 0, 'and acknowledged');
+	$net->fsck;
+};
+
 subtest 'a reserve without a cap, a cap that is passed over' => sub {
 	my $net = Hosts->new;
 	my ($a, $b) = pair($net, \&exec_call, more => "\treserve = 1M\n");
