@@ -14,6 +14,7 @@ package Tap;
 
 use strict;
 use warnings;
+use Child;
 use File::Temp ();
 use Hosts;
 use IO::Select;
@@ -24,22 +25,23 @@ use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
 sub new {
 	my ($class, $port) = @_;
 	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5, ReuseAddr => 1) or die "cannot listen: $@\n";
-	my $self = bless {
-		port => $listen->sockport, owner => $$, dir => File::Temp->newdir('packetboat-tap-XXXXXX', DIR => Hosts::place()),
-	}, $class;
+	my $self = bless {port => $listen->sockport, dir => File::Temp->newdir('packetboat-tap-XXXXXX', DIR => Hosts::place())}, $class;
 
-	$self->{pid} = fork // die "cannot fork: $!\n";
-	return $self if $self->{pid};
-	$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-	$SIG{CHLD} = 'IGNORE';
+	$self->{child} = Child->new('tap', sub { accept_all($listen, $port, $self->{dir}) });
+	return $self;
+}
+
+# A process for each connection.
+sub accept_all {
+	my ($listen, $port, $dir) = @_;
+
 	for (my $number = 1; my $near = $listen->accept; $number++) {
 		my $pid = fork // die "cannot fork: $!\n";
 		next if $pid;
 		my $far = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
-		serve($near, $far, "$self->{dir}/$number") if $far;
+		serve($near, $far, "$dir/$number") if $far;
 		POSIX::_exit(0);
 	}
-	POSIX::_exit(0);
 }
 
 sub serve {
@@ -165,15 +167,6 @@ sub batches {
 		$end{$piece->{sequence}} = $piece->{to};
 	}
 	return ($all, $once);
-}
-
-sub DESTROY {
-	my ($self) = @_;
-
-	return if $self->{owner} != $$ || !$self->{pid};
-	local $?;
-	kill 'KILL', $self->{pid};
-	waitpid $self->{pid}, 0;
 }
 
 1;
