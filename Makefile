@@ -56,7 +56,7 @@ UNITS    := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 SUPPORT  := $(patsubst tests/support/%.c,%,$(sort $(wildcard tests/support/*.c)))
 PAGES    := $(sort $(wildcard */*.[1578]))
-UNIT_FILES := $(sort $(wildcard bridge-*/*.service bridge-*/*.socket))
+UNIT_FILES := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.service $(r)/*.socket)))
 DOCS     := $(wildcard README.md LICENSE) $(sort $(wildcard $(ROOMS:%=%/*.md)))
 C_FILES  := $(sort $(wildcard $(ROOMS:%=%/*.c) $(ROOMS:%=%/*.h) tests/*/*.c tests/*/*.h))
 
