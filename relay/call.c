@@ -367,10 +367,13 @@ static void heed_limits(struct call *c)
 
 static void begin_talk(struct call *c)
 {
-	const struct peer_source *source = peer_present(&c->n->peer);
+	const struct peer_source *source;
 	struct error err = ERROR_NONE;
-	enum outcome outcome = parts_open(&c->parts, &c->n->in, source == NULL ? 0 : source->incarnation, &err);
+	enum outcome outcome;
 
+	contain(c, intake_recover(c->relay, c->n->config->name, &err), &err);
+	source = peer_present(&c->n->peer);
+	outcome = parts_open(&c->parts, &c->n->in, source == NULL ? 0 : source->incarnation, &err);
 	c->parts_open = true;
 	if (source != NULL && source->incarnation == c->parts.incarnation)
 		parts_drop(&c->parts, &source->received);

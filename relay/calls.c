@@ -6,7 +6,6 @@
 
 #include "lib/clock.h"
 #include "relay/carrier.h"
-#include "relay/intake.h"
 #include "relay/pass.h"
 
 /* A neighbour that is being called. */
@@ -119,8 +118,6 @@ enum outcome calls_make(struct relay *r, const char *name, enum call_licence lic
 	outcome = relay_neighbour(r, name, &c.n, err);
 	if (outcome == OUTCOME_DONE && c.n == NULL)
 		return error_set(err, EX_TEMPFAIL, "another process works on %s; try again", name);
-	if (outcome == OUTCOME_DONE)
-		outcome = intake_recover(r, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	call_prepare();
@@ -156,10 +153,8 @@ enum outcome calls_answer(struct relay *r, int in, int out, const char *name, st
 {
 	struct call_report report;
 	struct line line;
-	enum outcome outcome = intake_recover(r, err);
+	enum outcome outcome;
 
-	if (outcome != OUTCOME_DONE)
-		return outcome;
 	call_prepare();
 	line_adopt(&line, in, out, name);
 	outcome = call_in(r, &line, &report, err);

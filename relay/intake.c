@@ -177,7 +177,8 @@ static enum outcome recover_neighbour(struct relay *r, const char *name, struct 
 {
 	struct dir in;
 	struct names parts = {0};
-	struct neighbour *n;
+	struct neighbour *n = NULL;
+	bool half_done = false;
 	enum outcome outcome = dir_open(&in, &r->in, name, err);
 
 	if (outcome == OUTCOME_DONE)
@@ -186,8 +187,11 @@ static enum outcome recover_neighbour(struct relay *r, const char *name, struct 
 		dir_close(&in);
 		return outcome;
 	}
-	outcome = relay_neighbour(r, name, &n, err);
-	for (size_t i = 0; i < parts.count && outcome == OUTCOME_DONE; i++) {
+	/* What calls have left there is no reason to lock anything. */
+	for (size_t i = 0; i < parts.count; i++)
+		half_done |= text_starts(parts.items[i], "take-") || strcmp(parts.items[i], "making") == 0;
+	outcome = half_done ? relay_neighbour(r, name, &n, err) : OUTCOME_DONE;
+	for (size_t i = 0; i < parts.count && half_done && outcome == OUTCOME_DONE; i++) {
 		if (text_starts(parts.items[i], "take-")) {
 			outcome = release_taken(r, seen, &in, parts.items[i], err);
 			if (outcome == OUTCOME_DONE && n != NULL)
@@ -201,8 +205,8 @@ static enum outcome recover_neighbour(struct relay *r, const char *name, struct 
 	return outcome;
 }
 
-/* With the lock "seen" held. */
-static enum outcome recover_all(struct relay *r, struct seen *seen, struct error *err)
+/* With the lock "seen" held; ONLY one neighbour's, unless null. */
+static enum outcome recover_all(struct relay *r, const char *only, struct seen *seen, struct error *err)
 {
 	struct names names;
 	enum outcome outcome = dir_names(&r->in, &names, err);
@@ -211,14 +215,15 @@ static enum outcome recover_all(struct relay *r, struct seen *seen, struct error
 		struct error why = ERROR_NONE;
 
 		/* What is stuck with one neighbour stays; the others go on. */
-		if (recover_neighbour(r, names.items[i], seen, &why) != OUTCOME_DONE)
+		if ((only == NULL || strcmp(names.items[i], only) == 0) &&
+		    recover_neighbour(r, names.items[i], seen, &why) != OUTCOME_DONE)
 			relay_trouble(r, names.items[i], &why);
 	}
 	names_release(&names);
 	return outcome;
 }
 
-enum outcome intake_recover(struct relay *r, struct error *err)
+enum outcome intake_recover(struct relay *r, const char *only, struct error *err)
 {
 	struct lock lock;
 	struct seen seen;
@@ -228,7 +233,7 @@ enum outcome intake_recover(struct relay *r, struct error *err)
 		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
 	outcome = seen_open(&seen, &r->queue.state, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = recover_all(r, &seen, err);
+		outcome = recover_all(r, only, &seen, err);
 	seen_close(&seen);
 	lock_release(&lock);
 	return outcome;
@@ -433,7 +438,7 @@ static enum outcome take_locked(struct intake *in, struct error *err)
 	struct relay *r = in->relay;
 	struct neighbour *n = in->neighbour;
 	char name[80];
-	enum outcome outcome = recover_all(r, &in->seen, err);
+	enum outcome outcome = recover_all(r, NULL, &in->seen, err);
 
 	if (outcome == OUTCOME_DONE)
 		outcome = dir_wipe(&n->in, "making", err);

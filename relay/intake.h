@@ -34,7 +34,7 @@ enum outcome intake_part(struct relay *r, struct neighbour *n, const struct dir 
     enum intake_verdict *verdict, struct error *err);
 /* A duplicate was taken off its carrier: it is logged, and its sender hears the acknowledgement again. */
 void intake_duplicate(struct relay *r, const char *name);
-/* Finishes what a crash cut short, for all neighbours. */
-enum outcome intake_recover(struct relay *r, struct error *err);
+/* Finishes what a crash cut short, for all neighbours or ONLY one. */
+enum outcome intake_recover(struct relay *r, const char *only, struct error *err);
 
 #endif

@@ -26,7 +26,8 @@ struct parts {
 enum outcome parts_open(struct parts *p, const struct dir *d, uint32_t incarnation, struct error *err);
 /* The neighbour speaks as INCARNATION: parts of another are of no use. */
 void parts_settle(struct parts *p, uint32_t incarnation);
-/* Batches that came whole by another way, a stick, are among RECEIVED, of the incarnation that is kept: their parts go. */
+/* Batches that came whole by another way, a stick, or of which a crash left the part though they were taken in, are among
+ * RECEIVED, of the incarnation that is kept: their parts go. */
 void parts_drop(struct parts *p, const struct ranges *received);
 void parts_close(struct parts *p); /* what is there is synced: it need not come again after a power cut either */
 struct part *parts_find(struct parts *p, uint64_t sequence);

@@ -285,7 +285,7 @@ enum outcome pass_run(struct relay *r, struct strings *due, struct error *err)
 	note_clock(r);
 	open_neighbours(r);
 	drain_arrivals(r);
-	contain(r, "intake", intake_recover(r, err), err);
+	contain(r, "intake", intake_recover(r, NULL, err), err);
 	fetch_all(r);
 	contain(r, "queue", empty_lost_hops(r, err), err);
 	for (size_t round = 0; round < PROCESS_ROUNDS; round++) {
@@ -315,7 +315,7 @@ enum outcome pass_import(struct relay *r, const char *path, struct error *err)
 	note_clock(r);
 	open_neighbours(r);
 	drain_arrivals(r);
-	contain(r, "intake", intake_recover(r, err), err);
+	contain(r, "intake", intake_recover(r, NULL, err), err);
 	outcome = carrier_fetch(r, path, &taken, err);
 	if (outcome == OUTCOME_DONE)
 		rounds(r);

@@ -311,6 +311,89 @@ static enum outcome look_at_boxes(struct fsck *f, struct error *err)
 	return outcome;
 }
 
+/* "INCARNATION.SEQUENCE.part": what calls have brought of a batch. */
+static bool part_name_parse(const char *name, uint32_t *incarnation, uint64_t *sequence)
+{
+	char batch[BATCH_NAME];
+	int length = (int)(strlen(name) - strlen(".part"));
+
+	if (!text_ends(name, ".part") || length >= BATCH_NAME - 3)
+		return false;
+	snprintf(batch, sizeof batch, "%.*s.pb", length, name);
+	return batch_name_parse(batch, incarnation, sequence);
+}
+
+/* Why no call with NAME will go on with the part; null when one may. */
+static const char *part_useless(
+    const struct fsck *f, const char *name, struct peer *p, uint32_t incarnation, uint64_t sequence)
+{
+	const struct peer_source *source = peer_present(p);
+
+	if (config_neighbour(&f->tool->config, name) == NULL)
+		return "the host is no neighbour any more";
+	if (source != NULL && source->incarnation != incarnation)
+		return "the neighbour has begun a new incarnation";
+	if (source != NULL && ranges_contain(&source->received, sequence))
+		return "all of it is here";
+	return NULL;
+}
+
+static void look_at_part(struct fsck *f, const char *from, struct peer *p, const struct dir *d, const char *name)
+{
+	const char *useless;
+	struct error err = ERROR_NONE;
+	uint32_t incarnation;
+	uint64_t sequence;
+	uint64_t size = 0;
+
+	if (!part_name_parse(name, &incarnation, &sequence)) {
+		fsck_finding(f, "%s/%s is no name that packetboat gives", d->path, name);
+		return;
+	}
+	file_exists(d, name, &size);
+	useless = part_useless(f, from, p, incarnation, sequence);
+	if (useless == NULL)
+		fsck_note(f, "%s/%s holds %llu octets of a batch; the next call goes on there", d->path, name,
+		    (unsigned long long)size);
+	else if (!f->repair)
+		fsck_note(f, "%s/%s is of no use: %s", d->path, name, useless);
+	else if (file_remove(d, name, &err) == OUTCOME_DONE)
+		fsck_note(f, "%s/%s was removed: %s", d->path, name, useless);
+	else
+		fsck_finding(f, "%s", err.text);
+}
+
+/* What a neighbour has brought, or is bringing. */
+static enum outcome look_at_arriving(struct fsck *f, const struct dir *in, const char *name, struct error *err)
+{
+	char *hop = mem_format("neighbour-%s", name);
+	struct names entries = {0};
+	struct error why = ERROR_NONE;
+	struct peer p;
+	struct dir d;
+	enum outcome outcome = dir_open(&d, in, name, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_names(&d, &entries, err);
+	peer_look(f->queue, name, &p, &why); /* that it cannot be read was told before */
+	for (size_t i = 0; i < entries.count; i++) {
+		const char *entry = entries.items[i];
+
+		/* In a call that goes on, parts come and go. */
+		if (!text_ends(entry, ".part"))
+			fsck_note(f,
+			    "%s/%s is a batch half taken in; the next relay pass finishes it or begins again", d.path,
+			    entry);
+		else if (fsck_holds(f, hop))
+			look_at_part(f, name, &p, &d, entry);
+	}
+	peer_release(&p);
+	names_release(&entries);
+	dir_close(&d);
+	free(hop);
+	return outcome;
+}
+
 static enum outcome look_at_in(struct fsck *f, struct error *err)
 {
 	struct names names = {0};
@@ -319,20 +402,8 @@ static enum outcome look_at_in(struct fsck *f, struct error *err)
 
 	if (outcome == OUTCOME_DONE)
 		outcome = dir_names(&in, &names, err);
-	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++) {
-		struct names parts = {0};
-		struct dir d;
-
-		outcome = dir_open(&d, &in, names.items[i], err);
-		if (outcome == OUTCOME_DONE)
-			outcome = dir_names(&d, &parts, err);
-		for (size_t k = 0; k < parts.count; k++)
-			fsck_note(f,
-			    "%s/%s is a batch half taken in; the next relay pass finishes it or begins again", d.path,
-			    parts.items[k]);
-		names_release(&parts);
-		dir_close(&d);
-	}
+	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE; i++)
+		outcome = look_at_arriving(f, &in, names.items[i], err);
 	names_release(&names);
 	dir_close(&in);
 	return outcome;

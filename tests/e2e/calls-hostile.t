@@ -193,6 +193,19 @@ subtest 'a neighbour that stops reading' => sub {
 	others_unharmed('afterwards');
 };
 
+# What is kept of a call that was cut is the neighbour's; whoever else calls meanwhile has nothing to do with it.
+subtest 'a stranger while a part lies here' => sub {
+	my $before = calls_logged($b, 'answered');
+	is(liar('hello', 'say', '060400000002' . '030101c09a0c00', 'say', '0101' . '00' x 3000, 'wait', 500)->{code}, 0, 'a call that is cut');
+	ok(ended($b, 'answered', $before + 1), 'ends');
+	is(scalar(grep { /\.part$/ } Hosts::files($b->spool('in/c'))), 1, 'and leaves a part');
+	my @held = map { knock() } 1 .. 2;
+	sleep 0.5;
+	is(call($c, {to => 'b'})->{code}, 0, 'the neighbour calls while strangers are there');
+	is(hears($_), '', 'they go') for @held;
+	is(scalar(grep { /\.part$/ } Hosts::files($b->spool('in/c'))), 0, 'what is of an incarnation that is no more has gone');
+};
+
 $daemon->done;
 $net->fsck;
 done_testing;
