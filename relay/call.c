@@ -38,6 +38,7 @@ struct call {
 	bool out_of_line;
 	bool ended;
 	bool busy; /* another process of ours works on this neighbour */
+	bool told_to_leave;
 	enum session_end end;
 	char text[300];
 	uint64_t now;
@@ -55,21 +56,26 @@ struct call {
 	struct progress progress;
 };
 
-static volatile sig_atomic_t leaving;
+static volatile sig_atomic_t leaving; /* so many signals, 2 at most */
+static const char told_to_leave[] = "ended by a signal; the next call goes on where this one ended";
 
 static void on_leave(int number)
 {
 	(void)number;
-	leaving = 1;
+	leaving = leaving == 0 ? 1 : 2;
 }
 
 void call_prepare(void)
 {
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 	const struct sigaction action = {.sa_handler = on_leave};
+	struct sigaction before;
 
 	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
+	/* What is ignored stays so: nohup(1). */
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
 }
 
 static void contain(struct call *c, enum outcome outcome, struct error *err)
@@ -348,13 +354,24 @@ static void take_part(struct call *c, const struct session_event *event)
 /* Octets for what is said beside batches until the call is over. */
 #define LAST_WORDS 200
 
+/* Told by a signal: what is on its way is not thrown away, unless there is a second one. */
+static void leave(struct call *c)
+{
+	if (!c->told_to_leave)
+		progress_leave(&c->progress);
+	c->told_to_leave = true;
+	session_finish(&c->session, SESSION_END_LEAVE);
+	if (leaving > 1)
+		session_lost(&c->session, told_to_leave);
+}
+
 static void heed_limits(struct call *c)
 {
 	uint64_t used = c->report->octets + c->session.output.length + LAST_WORDS;
 	const struct call_limits *l = c->terms == NULL ? NULL : &c->terms->limits;
 
 	if (leaving)
-		session_finish(&c->session, SESSION_END_LEAVE);
+		leave(c);
 	if (l == NULL || !c->session.stands)
 		return;
 	if ((l->seconds > 0 && (c->now - c->begun) / 1000 >= l->seconds) || (l->octets > 0 && used >= l->octets))
@@ -489,8 +506,10 @@ static void handle(struct call *c, const struct session_event *event)
 	case SESSION_CLOSED:
 		c->ended = true;
 		c->end = event->end;
-		snprintf(
-		    c->text, sizeof c->text, "%s", c->busy ? "another process works on this neighbour" : event->text);
+		snprintf(c->text, sizeof c->text, "%s",
+		    c->busy	       ? "another process works on this neighbour"
+		    : c->told_to_leave ? told_to_leave
+				       : event->text);
 		break;
 	}
 }
@@ -650,7 +669,7 @@ static void say_last(struct call *c)
 		if (p.revents != 0)
 			write_line(c);
 	}
-	if (c->end != SESSION_END_CUT && c->end != SESSION_END_ALIEN && !c->out_of_line)
+	if (c->end != SESSION_END_CUT && c->end != SESSION_END_ALIEN && !c->session.parted && !c->out_of_line)
 		hear_out(c);
 }
 
@@ -676,12 +695,12 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	c->now = c->begun = c->moved_at = clock_steady_ms();
 	c->account_at = c->begun + ACCOUNT_TIME;
 	session_init(&c->session, options, c->now);
-	progress_begin(&c->progress, c->line->name);
+	progress_begin(&c->progress, c->n != NULL ? c->n->config->name : c->line->name);
 	work(c);
 	while (!c->ended) {
 		/* Who is no neighbour hears nothing, and is not listened to. */
 		if (c->text[0] != '\0' || (leaving && !c->session.stands))
-			session_lost(&c->session, c->text);
+			session_lost(&c->session, c->text[0] != '\0' ? c->text : told_to_leave);
 		else
 			wait_and_move(c);
 		if (c->n != NULL && c->session.stands && !c->ended && c->now >= c->look_at)

@@ -1,12 +1,15 @@
 #include "relay/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "lib/text.h"
 
 /* Milliseconds between two looks. */
 #define PROGRESS_TIME 500
-#define PROGRESS_LINE 200
+#define PROGRESS_LINE 400
+/* Of a terminal that does not say how wide it is, but for the last. */
+#define PROGRESS_COLUMNS 79
 
 void progress_begin(struct progress *p, const char *name)
 {
@@ -50,10 +53,21 @@ static void measure(struct progress *p, const struct session *s, uint64_t now)
 	p->since = now;
 }
 
+/* A line that wraps could not be written over. */
+static size_t columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2 || size.ws_col > PROGRESS_LINE)
+		return PROGRESS_COLUMNS;
+	return size.ws_col - 1U;
+}
+
 void progress_show(struct progress *p, const struct session *s, uint64_t now)
 {
 	struct buf line;
 	char rate[24];
+	size_t width;
 
 	if (!p->shown || now < p->next)
 		return;
@@ -61,12 +75,14 @@ void progress_show(struct progress *p, const struct session *s, uint64_t now)
 	p->next = now + PROGRESS_TIME;
 	size_print(p->rate, rate);
 	buf_init(&line, PROGRESS_LINE);
-	buf_format(&line, "\r%s: %s/s", p->name, rate);
+	buf_format(&line, "%.100s: %s/s", p->name, rate);
 	show_batch(p, &p->sent, "sending", &line);
 	show_batch(p, &p->received, "receiving", &line);
-	fprintf(stderr, "%s%*s", buf_string(&line), p->width > line.length ? (int)(p->width - line.length) : 0, "");
+	width = line.length < columns() ? line.length : columns();
+	fprintf(
+	    stderr, "\r%.*s%*s", (int)width, buf_string(&line), p->width > width ? (int)(p->width - width) : 0, "");
 	fflush(stderr);
-	p->width = line.length;
+	p->width = width;
 	buf_release(&line);
 }
 
@@ -74,4 +90,13 @@ void progress_end(struct progress *p)
 {
 	if (p->shown && p->width > 0)
 		fprintf(stderr, "\r%*s\r", (int)p->width, "");
+}
+
+void progress_leave(struct progress *p)
+{
+	progress_end(p);
+	if (p->shown)
+		fprintf(stderr, "%.100s: the call is being ended; once more ends it at once\n", p->name);
+	p->width = 0;
+	p->shown = false;
 }

@@ -29,6 +29,8 @@ void progress_begin(struct progress *p, const char *name);
 void progress_sent(struct progress *p, uint64_t sequence, uint64_t done, uint64_t size);
 void progress_received(struct progress *p, uint64_t sequence, uint64_t done, uint64_t size);
 void progress_show(struct progress *p, const struct session *s, uint64_t now);
+/* The call is to end before its end: no more is shown but that. */
+void progress_leave(struct progress *p);
 void progress_end(struct progress *p);
 
 #endif

@@ -92,6 +92,7 @@ struct session_event {
 struct session {
 	struct buf output;
 	bool stands;		/* behind STANDS */
+	bool parted;		/* the other end has said BYE: it waits for nothing more */
 	uint64_t data_sent;	/* octets of batches given out in this call */
 	uint64_t data_received; /* and taken */
 	uint64_t rate;		/* octets a second that the link has carried for us, as far as seen; 0: not seen */

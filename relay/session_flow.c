@@ -107,7 +107,7 @@ static size_t unsettled_of_ours(const struct session_own *o)
 	size_t count = 0;
 
 	for (size_t i = 0; i < o->out_count; i++)
-		count += o->out[i].begun;
+		count += o->out[i].begun && !o->out[i].stopped;
 	return count;
 }
 
@@ -122,7 +122,7 @@ static uint64_t room_for(const struct session_own *o, const struct outgoing *out
 /* Where there is no room, the call ends, unless what is left is only for urgent ones. */
 static bool is_wanted(const struct session_own *o, const struct outgoing *out)
 {
-	return !out->sent && (out->class == 0 || o->reserve == 0 || room_for(o, out) > 0);
+	return !out->sent && !out->stopped && (out->class == 0 || o->reserve == 0 || room_for(o, out) > 0);
 }
 
 static bool is_ready(const struct session_own *o, const struct outgoing *out, bool may_begin)

@@ -146,13 +146,14 @@ static bool frame_stop(struct session *s, struct reader *r, struct session_event
 {
 	uint64_t sequence = read_varint(r);
 	uint8_t reason = read_byte(r);
+	struct outgoing *out = session_outgoing(s->own, sequence);
 
 	count(s->own);
 	if (r->failed || reason < SESSION_STOP_TAKEN || reason > SESSION_STOP_REFUSED)
 		return malformed(s);
-	if (session_outgoing(s->own, sequence) == NULL)
+	if (out == NULL || out->stopped)
 		return false;
-	session_withdraw(s, sequence);
+	out->stopped = true;
 	*event =
 	    (struct session_event){.kind = SESSION_STOPPED, .sequence = sequence, .stop = (enum session_stop)reason};
 	return true;
@@ -177,6 +178,7 @@ static bool frame_bye(struct session *s, struct reader *r)
 	if (r->failed || reason > SESSION_END_LEAVE)
 		return malformed(s);
 	session_end_with(s, (enum session_end)reason, "%s", texts[reason]);
+	s->parted = true;
 	s->own->at = s->own->body.length;
 	return false;
 }
@@ -279,8 +281,10 @@ bool session_frame_stream(struct session *s, struct session_event *event)
 		look_for_data(o);
 	if (!o->streaming || o->body.length == 0 || !fits(o))
 		return false;
-	o->consumed = true;
-	return tell_data(s, o->streamed, view_buf(&o->body), event);
+	o->consumed = tell_data(s, o->streamed, view_buf(&o->body), event);
+	if (!o->consumed)
+		buf_clear(&o->body);
+	return o->consumed;
 }
 
 bool session_frame_forged(struct session *s, struct session_event *event)
@@ -301,7 +305,7 @@ bool session_frame_streamed(struct session *s, struct session_event *event, uint
 	for (; o->gots > 0; o->gots--)
 		session_flow_got(s, now);
 	count(o);
-	if (o->body.length > 0)
+	if (!fits(o))
 		return malformed(s);
 	data_proved(o, o->streamed);
 	if (o->asked)

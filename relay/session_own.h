@@ -42,6 +42,7 @@ struct outgoing {
 	bool held;  /* it has said what it keeps */
 	bool begun; /* BEGIN was said */
 	bool sent;
+	bool stopped; /* not in this call, however often it is offered */
 };
 
 /* A batch of theirs. */

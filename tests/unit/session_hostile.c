@@ -99,6 +99,57 @@ Test(session_hostile, what_is_kept_is_looked_at_once)
 	cr_assert_eq(looked, 1, "%u", looked);
 }
 
+/* The driver offers all that is out again and again; what is not wanted now is not begun anew in this call. */
+Test(session_hostile, a_batch_that_was_stopped_is_not_begun_again)
+{
+	kit_batch(&a, 1, 2, 400000);
+	b.stops = "a";
+	begin();
+	for (int i = 0; i < 20; i++) {
+		carry(&a, &b);
+		kit_run(&b, &a, 0);
+		carry(&b, &a);
+		session_offer(&a.session, 1, 2, 400000, true);
+		kit_run(&a, &b, 0);
+	}
+	cr_assert(a.closed && b.closed);
+	cr_assert_eq(a.end, SESSION_END_DONE, "%s", a.text);
+	cr_assert_eq(kit_part_of(&b, 1)->begun, 1);
+	cr_assert_lt(a.batches[0].given, 50000);
+}
+
+/* The disk is full in the midst of a record: what is still on its way is thrown away, and the call goes on. */
+Test(session_hostile, a_batch_may_be_stopped_anywhere)
+{
+	for (uint64_t at = 1; at < 60000; at += 4999) {
+		if (at > 1)
+			kit_end_call(&a, &b);
+		a.batch_count = 0;
+		kit_batch(&a, 1, 2, 400000);
+		begin();
+		for (int i = 0; i < 40; i++) {
+			struct session_event event;
+			size_t step = a.session.output.length < 700 ? a.session.output.length : 700;
+
+			session_feed(&b.session, view_of(a.session.output.bytes, step));
+			session_written(&a.session, step);
+			while (session_next(&b.session, &event, 0)) {
+				if (event.kind == SESSION_DATA && event.offset + event.bytes.length >= at)
+					session_stop(&b.session, 1, SESSION_STOP_LATER);
+				else
+					kit_event(&b, &a, &event, 0);
+			}
+			carry(&b, &a);
+			kit_run(&a, &b, 0);
+		}
+		cr_assert(!b.closed || b.end == SESSION_END_DONE, "%llu: %s", (unsigned long long)at, b.text);
+		free(a.batches[0].bytes);
+		for (size_t i = 0; i < b.part_count; i++)
+			buf_release(&b.parts[i].bytes);
+		a.batch_count = b.part_count = 0;
+	}
+}
+
 /* Sizes that no memory holds, and sums that overflow. */
 Test(session_hostile, numbers_beyond_all)
 {
