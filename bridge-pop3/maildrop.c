@@ -3,15 +3,23 @@
 #include "bridge-pop3/maildrop_index.h"
 #include "bridge-pop3/maildrop_list.h"
 #include "lib/alloc.h"
+#include "lib/clock.h"
 #include "lib/limits.h"
 #include "lib/lock.h"
 #include "lib/stream.h"
-#include "lib/wire.h"
 #include "queue/maildir.h"
 
 /* In the Maildir; no other program takes them for anything of its own. */
 #define LOCK_NAME  "packetboat-pop3.lock"
-#define INDEX_NAME "packetboat-pop3.octets"
+#define INDEX_NAME "packetboat-pop3.index"
+
+/* Fewer messages are as quickly listed as read from a file. */
+#define INDEX_MIN 200
+/*
+ * Seconds that a directory must be old before its times tell whether it changed. A second change within one tick of the clock
+ * leaves the times of the first; a tick is two seconds where it is longest (FAT; NFS before it: one).
+ */
+#define INDEX_SETTLED 2
 
 /* Octets of a file that are counted at a time. */
 #define COUNT_CHUNK ((size_t)65536)
@@ -61,16 +69,6 @@ static enum outcome count_file(int fd, const char *name, uint64_t *size, uint64_
 	return outcome;
 }
 
-static uint64_t message_key(const struct mail_list *l, size_t number)
-{
-	uint8_t uid[MAILDROP_UID];
-	struct reader r;
-
-	mail_list_uid(l, number, uid);
-	reader_init(&r, view_of(uid, sizeof uid));
-	return read_u64(&r);
-}
-
 static void set_octets(struct mail *m, uint64_t size, uint32_t added)
 {
 	m->octets = size + added;
@@ -105,83 +103,122 @@ static void count_message(struct maildrop *d, size_t number)
 /* ---- the index ------------------------------------------------------------------------------------------- */
 
 /* A missing or broken index is an empty one. */
-static bool index_read(struct size_index *x, const struct dir *box)
+static void index_read(struct mail_list *known, const struct dir *box)
 {
 	struct buf file;
-	bool good;
 
+	*known = (struct mail_list){0};
 	buf_init(&file, LIMIT_SMALL_FILE);
-	good = file_read(box, INDEX_NAME, &file, NULL) == OUTCOME_DONE && index_parse(x, view_buf(&file));
-	if (!good)
-		*x = (struct size_index){0};
+	if (file_read(box, INDEX_NAME, &file, NULL) == OUTCOME_DONE)
+		(void)index_parse(known, view_buf(&file));
 	buf_release(&file);
-	return good;
 }
 
-static enum outcome index_store(const struct dir *box, struct size_index *x, struct error *err)
+static enum outcome index_store(struct maildrop *d, enum index_scope scope, struct error *err)
 {
 	struct dir tmp;
 	struct buf file;
-	enum outcome outcome = dir_open(&tmp, box, "tmp", err);
+	enum outcome outcome = dir_open(&tmp, &d->box, "tmp", err);
 
 	buf_init(&file, LIMIT_SMALL_FILE);
-	index_print(x, &file);
-	/* Not waited for: what a crash takes back is counted again. */
+	index_print(&d->list, scope, &file);
+	/* Not waited for: what a crash takes back is listed and counted again. */
 	if (outcome == OUTCOME_DONE && !file.failed)
-		outcome = file_replace(&tmp, box, INDEX_NAME, view_buf(&file), err);
+		outcome = file_replace(&tmp, &d->box, INDEX_NAME, view_buf(&file), err);
 	dir_close(&tmp);
 	buf_release(&file);
 	return outcome;
 }
 
-/* Writes what is known of the messages whose names do not tell it: no more of those that are gone. */
-static void index_write(struct maildrop *d)
+static void index_write(struct maildrop *d, enum index_scope scope)
 {
-	struct size_index x = {0};
 	struct error err = ERROR_NONE;
 
-	for (size_t i = 0; i < d->list.count; i++) {
-		const struct mail *m = &d->list.items[i];
-
-		if ((m->flags & MAIL_INDEX) != 0)
-			index_add(&x, message_key(&d->list, i), m->octets - m->added, m->added);
-	}
-	if (index_store(&d->box, &x, &err) != OUTCOME_DONE && d->trouble == NULL) {
-		error_context(&err, "the index of message sizes, made again at every login");
-		d->trouble = mem_string(err.text);
-	}
-	index_release(&x);
+	if (index_store(d, scope, &err) == OUTCOME_DONE || d->trouble != NULL)
+		return;
+	error_context(&err, "the index of messages, made again at every login");
+	d->trouble = mem_string(err.text);
 }
 
-/* Octets for all messages: from the index, or by reading those that nobody has read before. */
-static void find_octets(struct maildrop *d, size_t unknown)
+/* Octets of all messages that KNOWN has, or by reading those that nobody has read before; how many those were. */
+static size_t find_octets(struct maildrop *d, const struct mail_list *known, size_t *found)
 {
-	struct size_index x = {0};
 	size_t counted = 0;
-	size_t found = 0;
+	size_t at = 0;
 
-	if (unknown == 0)
-		return;
-	index_read(&x, &d->box);
+	*found = 0;
 	for (size_t i = 0; i < d->list.count; i++) {
 		struct mail *m = &d->list.items[i];
-		const struct index_entry *known;
+		const struct mail *before;
 
 		if ((m->flags & MAIL_OCTETS) != 0)
 			continue;
-		known = index_find(&x, message_key(&d->list, i));
-		if (known != NULL) {
-			set_octets(m, known->size, known->added);
-			found++;
+		before = mail_list_known(known, &at, m);
+		if (before != NULL && (before->flags & MAIL_INDEX) != 0) {
+			set_octets(m, before->octets - before->added, before->added);
+			(*found)++;
 		} else {
 			count_message(d, i);
 			counted += (m->flags & MAIL_INDEX) != 0;
 		}
 	}
 	mail_list_forget_gone(&d->list);
-	if (counted > 0 || found != x.count)
-		index_write(d);
-	index_release(&x);
+	return counted;
+}
+
+/*
+ * Is the list, which took MILLISECONDS to read, what every directory holds that has its stamps? Not if one changed so shortly
+ * before that another change may have left the same, nor where more than names makes the messages.
+ */
+static bool list_settled(const struct maildrop *d, uint64_t milliseconds)
+{
+	const struct mail_list *l = &d->list;
+	int64_t slack = INDEX_SETTLED + 1 + (int64_t)(milliseconds / 1000 + 1);
+	struct timespec now;
+
+	for (size_t i = 0; i < l->count; i++)
+		if ((l->items[i].flags & MAIL_OCTETS) == 0)
+			return false;
+	if (!l->calm || l->twin_count > 0 || file_clock(d->lock.fd, LOCK_NAME, &now, NULL) != OUTCOME_DONE)
+		return false;
+	for (size_t i = 0; i < MAIL_PLACES; i++)
+		if (l->stamps[i].inode == 0 || l->stamps[i].changed.tv_sec > now.tv_sec - slack)
+			return false;
+	return true;
+}
+
+/* Lists the Maildir, and keeps what will be asked for again. KNOWN: what was kept before. */
+static enum outcome list_anew(struct maildrop *d, const struct mail_list *known, struct error *err)
+{
+	uint64_t begun = clock_steady_ms();
+	enum outcome outcome = mail_list_read(&d->list, &d->box, err);
+	uint64_t took = clock_steady_ms() - begun;
+	size_t counted;
+	size_t found;
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	counted = find_octets(d, known, &found);
+	if (d->list.count >= INDEX_MIN && list_settled(d, took))
+		index_write(d, INDEX_LIST);
+	else if (counted > 0 || (d->list.count < INDEX_MIN && found != known->count))
+		index_write(d, INDEX_COUNTED);
+	return OUTCOME_DONE;
+}
+
+static enum outcome list_messages(struct maildrop *d, struct error *err)
+{
+	struct mail_list known;
+	enum outcome outcome = OUTCOME_DONE;
+
+	index_read(&known, &d->box);
+	if (mail_list_current(&known, &d->box)) {
+		d->list = known;
+		return OUTCOME_DONE;
+	}
+	outcome = list_anew(d, &known, err);
+	mail_list_release(&known);
+	return outcome;
 }
 
 /* ---- opening and closing --------------------------------------------------------------------------------- */
@@ -212,7 +249,6 @@ enum outcome maildrop_open(
     struct maildrop **d, const struct dir *mail, const char *user, bool *in_use, struct error *err)
 {
 	struct maildrop *new = mem_alloc(sizeof *new);
-	size_t unknown = 0;
 	enum outcome outcome;
 
 	*d = NULL;
@@ -222,16 +258,12 @@ enum outcome maildrop_open(
 	if (outcome == OUTCOME_DONE)
 		outcome = box_lock(new, in_use, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = mail_list_read(&new->list, &new->box, err);
-	if (outcome != OUTCOME_DONE) {
+		outcome = list_messages(new, err);
+	if (outcome == OUTCOME_DONE)
+		*d = new;
+	else
 		maildrop_close(new);
-		return outcome;
-	}
-	for (size_t i = 0; i < new->list.count; i++)
-		unknown += (new->list.items[i].flags &MAIL_OCTETS) == 0;
-	find_octets(new, unknown);
-	*d = new;
-	return OUTCOME_DONE;
+	return outcome;
 }
 
 void maildrop_close(struct maildrop *d)
@@ -290,6 +322,9 @@ bool maildrop_own(const struct maildrop *d, size_t number)
 /* Looks where M is now: false, and a sentence, when it is gone or that cannot be told. */
 static bool found_again(struct maildrop *d, struct mail *m, struct error *err)
 {
+	/* Nothing has happened to the directories, and it is not there: the index lies. */
+	if (mail_list_current(&d->list, &d->box))
+		file_remove(&d->box, INDEX_NAME, NULL);
 	if ((m->flags & MAIL_GONE) == 0 && mail_list_follow(&d->list, &d->box, err) != OUTCOME_DONE)
 		return false;
 	if ((m->flags & MAIL_GONE) == 0)

@@ -26,7 +26,13 @@
  * one file, as a move leaves them for a moment, are one message.
  *
  * Octets. Names of our own and of some others tell them (",W="); what a file really holds is what is sent, whatever its
- * name says. For the rest there is the file maildrop_index.h describes: each is read once, by whoever opens first.
+ * name says. For the rest there is the index (maildrop_index.h): each is read once, by whoever opens first.
+ *
+ * The list. Of a large Maildir at rest it is kept in the index, with inode, time of modification and of change of new and
+ * cur. When those are still the same, opening is two looks at directories and one file to read. What comes, goes or gets
+ * another name changes the times, unless that is within the same tick of the file system's clock as the change before: so the
+ * list of a directory that has changed in the last seconds, as that clock counts them, is not kept. No program can set the
+ * time of change back; where the clock itself is set back, only a change in the very tick of an earlier one could hide.
  *
  * Opening and removing may take long (a large Maildir, a slow disk) and belong in a thread. A maildrop is used by one
  * thread at a time, whichever. It holds two descriptors, and some 32 bytes and its name for each message.

@@ -5,10 +5,14 @@
 #include "lib/alloc.h"
 #include "lib/wire.h"
 
-#define MAGIC	 "PBOCTET1"
+#define MAGIC	 "PBDROP1\n"
 #define CHECKSUM 8
 /* What an entry takes at least: no count may promise more than there are octets. */
-#define ENTRY_MIN 10
+#define ENTRY_MIN 7
+/* More than this no message has; sums of some stay below what 64 bits hold. */
+#define OCTETS_MAX (UINT64_MAX / 4)
+
+enum { ENTRY_CUR = 1, ENTRY_COUNTED = 2, ENTRY_FLAGS = 3 };
 
 /* Against damage, not against malice: who can write here can remove the messages. */
 static uint64_t checksum(struct view bytes)
@@ -23,90 +27,162 @@ static uint64_t checksum(struct view bytes)
 	return read_u64(&r);
 }
 
-static bool parse(struct size_index *x, struct reader *r)
+/* ---- reading --------------------------------------------------------------------------------------------- */
+
+static struct timespec read_time(struct reader *r)
+{
+	int64_t seconds = (int64_t)read_u64(r);
+
+	return (struct timespec){seconds, (long)read_u64(r)};
+}
+
+static struct dir_stamp read_stamp(struct reader *r)
+{
+	struct dir_stamp stamp = {.inode = read_u64(r)};
+
+	stamp.modified = read_time(r);
+	stamp.changed = read_time(r);
+	return stamp;
+}
+
+/* The path of an entry behind LAST (null: it is the first), in a block of L. Null: that is none. */
+static const char *read_path(struct reader *r, struct mail_list *l, unsigned flags, const struct mail *last)
+{
+	const char *before = last == NULL ? "" : last->path + MAIL_PLACE;
+	size_t shared = read_byte(r);
+	struct view rest = read_bytes(r, read_byte(r));
+	size_t length = shared + rest.length;
+	char *path;
+
+	/* As much as can be is shared, so what follows is another octet. */
+	if (r->failed || length == 0 || length > MAIL_NAME_MAX || strnlen(before, shared) < shared ||
+	    (rest.length > 0 && (uint8_t)before[shared] == rest.bytes[0]))
+		return NULL;
+	if (shared == 0 && rest.bytes[0] == '.')
+		return NULL;
+	if (memchr(rest.bytes, '/', rest.length) != NULL || memchr(rest.bytes, '\0', rest.length) != NULL)
+		return NULL;
+	path = mail_list_room(l, MAIL_PLACE + length + 1);
+	memcpy(path, (flags & ENTRY_CUR) != 0 ? "cur/" : "new/", MAIL_PLACE);
+	memcpy(path + MAIL_PLACE, before, shared);
+	memcpy(path + MAIL_PLACE + shared, rest.bytes, rest.length);
+	path[MAIL_PLACE + length] = '\0';
+	return path;
+}
+
+static bool read_entry(struct reader *r, struct mail_list *l)
+{
+	struct mail *m = &l->items[l->count];
+	const struct mail *last = l->count == 0 ? NULL : m - 1;
+	unsigned flags = read_byte(r);
+
+	*m = (struct mail){.flags = MAIL_OCTETS};
+	m->path = flags > ENTRY_FLAGS ? NULL : read_path(r, l, flags, last);
+	if (m->path == NULL)
+		return false;
+	m->unique = read_byte(r);
+	m->time = (uint32_t)read_varint_max(r, UINT32_MAX - (last == NULL ? 0 : last->time));
+	m->time += last == NULL ? 0 : last->time;
+	m->octets = read_varint_max(r, OCTETS_MAX);
+	if ((flags & ENTRY_COUNTED) != 0) {
+		m->added = (uint32_t)read_varint_max(r, UINT32_MAX);
+		m->flags |= MAIL_INDEX;
+	}
+	return !r->failed && m->added <= m->octets && m->unique <= strlen(m->path + MAIL_PLACE) &&
+	       (last == NULL || mail_list_order(last, m) <= 0);
+}
+
+static bool parse(struct mail_list *l, struct reader *r)
 {
 	uint64_t count;
 
 	if (!view_is(read_bytes(r, strlen(MAGIC)), MAGIC))
 		return false;
+	for (size_t i = 0; i < MAIL_PLACES; i++)
+		l->stamps[i] = read_stamp(r);
 	count = read_varint_max(r, r->rest.length / ENTRY_MIN);
 	if (r->failed)
 		return false;
-	x->items = mem_array((size_t)count, sizeof x->items[0]);
-	x->capacity = (size_t)count;
-	for (uint64_t last = 0; x->count < count; x->count++) {
-		struct index_entry *e = &x->items[x->count];
-
-		e->key = read_u64(r);
-		e->size = read_varint_max(r, UINT64_MAX / 4);
-		e->added = (uint32_t)read_varint_max(r, UINT32_MAX);
-		if (r->failed || (x->count > 0 && e->key <= last))
+	l->items = mem_array((size_t)count, sizeof l->items[0]);
+	l->capacity = (size_t)count;
+	for (; l->count < count; l->count++)
+		if (!read_entry(r, l))
 			return false;
-		last = e->key;
-	}
 	return reader_at_end(r);
 }
 
-bool index_parse(struct size_index *x, struct view bytes)
+bool index_parse(struct mail_list *l, struct view bytes)
 {
 	struct reader end;
 	struct reader r;
 	size_t body = bytes.length < CHECKSUM ? 0 : bytes.length - CHECKSUM;
 
-	*x = (struct size_index){0};
+	*l = (struct mail_list){0};
 	reader_init(&end, view_from(bytes, body));
 	reader_init(&r, view_of(bytes.bytes, body));
-	if (body > 0 && read_u64(&end) == checksum(r.rest) && parse(x, &r))
+	if (body > 0 && read_u64(&end) == checksum(r.rest) && parse(l, &r))
 		return true;
-	index_release(x);
+	mail_list_release(l);
 	return false;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-	const struct index_entry *x = a;
-	const struct index_entry *y = b;
+/* ---- writing --------------------------------------------------------------------------------------------- */
 
-	return x->key < y->key ? -1 : x->key > y->key;
+static void put_time(struct buf *out, struct timespec time)
+{
+	wire_u64(out, (uint64_t)time.tv_sec);
+	wire_u64(out, (uint64_t)time.tv_nsec);
 }
 
-void index_print(struct size_index *x, struct buf *out)
+static void put_stamp(struct buf *out, const struct dir_stamp *stamp)
 {
-	size_t begin = out->length;
-	size_t kept = 0;
+	wire_u64(out, stamp->inode);
+	put_time(out, stamp->modified);
+	put_time(out, stamp->changed);
+}
 
-	if (x->count > 1)
-		qsort(x->items, x->count, sizeof x->items[0], compare_keys);
-	for (size_t i = 0; i < x->count; i++)
-		if (kept == 0 || x->items[kept - 1].key != x->items[i].key)
-			x->items[kept++] = x->items[i];
-	x->count = kept;
+static void put_entry(struct buf *out, const struct mail *m, const struct mail *last)
+{
+	const char *before = last == NULL ? "" : last->path + MAIL_PLACE;
+	const char *name = m->path + MAIL_PLACE;
+	bool counted = (m->flags & MAIL_INDEX) != 0;
+	size_t shared = 0;
+	size_t rest;
+
+	while (before[shared] != '\0' && before[shared] == name[shared])
+		shared++;
+	rest = strlen(name + shared);
+	buf_byte(out, (uint8_t)((m->path[0] == 'c' ? ENTRY_CUR : 0) | (counted ? ENTRY_COUNTED : 0)));
+	buf_byte(out, (uint8_t)shared);
+	buf_byte(out, (uint8_t)rest);
+	buf_append(out, name + shared, rest);
+	buf_byte(out, m->unique);
+	wire_varint(out, m->time - (last == NULL ? 0 : last->time));
+	wire_varint(out, m->octets);
+	if (counted)
+		wire_varint(out, m->added);
+}
+
+void index_print(const struct mail_list *l, enum index_scope scope, struct buf *out)
+{
+	static const struct dir_stamp none;
+	size_t begin = out->length;
+	const struct mail *last = NULL;
+	uint8_t wanted = scope == INDEX_LIST ? MAIL_OCTETS : MAIL_INDEX;
+	size_t count = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		count += (l->items[i].flags & wanted) != 0;
 	buf_text(out, MAGIC);
-	wire_varint(out, x->count);
-	for (size_t i = 0; i < x->count; i++) {
-		wire_u64(out, x->items[i].key);
-		wire_varint(out, x->items[i].size);
-		wire_varint(out, x->items[i].added);
+	for (size_t i = 0; i < MAIL_PLACES; i++)
+		put_stamp(out, scope == INDEX_LIST ? &l->stamps[i] : &none);
+	wire_varint(out, count);
+	for (size_t i = 0; i < l->count; i++) {
+		if ((l->items[i].flags & wanted) == 0)
+			continue;
+		put_entry(out, &l->items[i], last);
+		last = &l->items[i];
 	}
 	if (!out->failed)
 		wire_u64(out, checksum(view_from(view_buf(out), begin)));
-}
-
-void index_add(struct size_index *x, uint64_t key, uint64_t size, uint32_t added)
-{
-	x->items = mem_grow(x->items, x->count, &x->capacity, sizeof x->items[0]);
-	x->items[x->count++] = (struct index_entry){key, size, added};
-}
-
-const struct index_entry *index_find(const struct size_index *x, uint64_t key)
-{
-	const struct index_entry wanted = {.key = key};
-
-	return x->count == 0 ? NULL : bsearch(&wanted, x->items, x->count, sizeof x->items[0], compare_keys);
-}
-
-void index_release(struct size_index *x)
-{
-	free(x->items);
-	*x = (struct size_index){0};
 }

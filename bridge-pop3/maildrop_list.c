@@ -11,7 +11,6 @@
 #define BLOCK_MOST  ((size_t)131072)
 /* Octets of one message that a name may tell; sums of many stay far below what 64 bits hold. */
 #define OCTETS_MAX ((uint64_t)1 << 44)
-#define PLACE	   4 /* "new/", "cur/" */
 #define NUMBER_MAX 20
 /* A Maildir in which others are at work is read so many times, at most. */
 #define READS 4
@@ -78,13 +77,12 @@ bool mail_name_own(const char *name, size_t unique)
 
 struct view mail_unique(const struct mail *m)
 {
-	return view_of(m->path + PLACE, m->unique);
+	return view_of(m->path + MAIL_PLACE, m->unique);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------- */
 
-/* Room for a path that stays where it is. */
-static char *path_room(struct mail_list *l, size_t size)
+char *mail_list_room(struct mail_list *l, size_t size)
 {
 	struct mail_block *b = l->blocks;
 
@@ -132,13 +130,12 @@ static void on_file(void *context, const char *name, size_t length)
 	struct mail *m;
 	char *path;
 
-	/* A name is never longer (NAME_MAX); the lengths kept of it are octets. */
-	if (name[0] == '.' || length > UINT8_MAX)
+	if (name[0] == '.' || length > MAIL_NAME_MAX)
 		return;
-	path = path_room(l, PLACE + length + 1);
-	memcpy(path, r->place, PLACE - 1);
-	path[PLACE - 1] = '/';
-	memcpy(path + PLACE, name, length + 1);
+	path = mail_list_room(l, MAIL_PLACE + length + 1);
+	memcpy(path, r->place, MAIL_PLACE - 1);
+	path[MAIL_PLACE - 1] = '/';
+	memcpy(path + MAIL_PLACE, name, length + 1);
 	l->items = mem_grow(l->items, l->count, &l->capacity, sizeof l->items[0]);
 	m = &l->items[l->count++];
 	*m = (struct mail){.path = path, .time = name_time(name)};
@@ -147,20 +144,20 @@ static void on_file(void *context, const char *name, size_t length)
 		m->flags = MAIL_OCTETS;
 }
 
-static int compare_unique(const struct mail *a, const struct mail *b)
+int mail_list_order(const struct mail *a, const struct mail *b)
 {
 	if (a->time != b->time)
 		return a->time < b->time ? -1 : 1;
 	if (a->unique != b->unique)
 		return (int)a->unique - (int)b->unique;
-	return memcmp(a->path + PLACE, b->path + PLACE, a->unique);
+	return memcmp(a->path + MAIL_PLACE, b->path + MAIL_PLACE, a->unique);
 }
 
 static int compare(const void *a, const void *b)
 {
 	const struct mail *x = a;
 	const struct mail *y = b;
-	int order = compare_unique(x, y);
+	int order = mail_list_order(x, y);
 
 	return order != 0 ? order : strcmp(x->path, y->path);
 }
@@ -277,7 +274,7 @@ static void settle_all_twins(struct mail_list *l, const struct dir *box)
 	size_t next;
 
 	for (size_t i = 0; i < l->count; i = next) {
-		for (next = i + 1; next < l->count && compare_unique(&l->items[i], &l->items[next]) == 0;)
+		for (next = i + 1; next < l->count && mail_list_order(&l->items[i], &l->items[next]) == 0;)
 			next++;
 		if (next == i + 1)
 			l->items[kept++] = l->items[i];
@@ -290,31 +287,32 @@ static void settle_all_twins(struct mail_list *l, const struct dir *box)
 /* ---- the list -------------------------------------------------------------------------------------------- */
 
 /* In the order in which messages move, so that one which moves meanwhile is seen at least once. */
-static const char *const places[] = {"new", "cur"};
+static const char *const places[MAIL_PLACES] = {"new", "cur"};
 
-#define PLACES (sizeof places / sizeof places[0])
-
-static bool same_time(struct timespec a, struct timespec b)
+bool mail_list_current(const struct mail_list *l, const struct dir *box)
 {
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+	bool same = true;
+
+	for (size_t i = 0; i < MAIL_PLACES && same; i++) {
+		struct dir_stamp now = dir_stamp(box, places[i]);
+
+		same = dir_stamp_same(&l->stamps[i], &now);
+	}
+	return same;
 }
 
-/* Adds what is there to L. *CALM: nothing came, went or changed its name meanwhile. */
-static enum outcome read_places(struct mail_list *l, const struct dir *box, bool *calm, struct error *err)
+/* Adds what is there to L. */
+static enum outcome read_places(struct mail_list *l, const struct dir *box, struct error *err)
 {
-	struct timespec before[PLACES];
 	enum outcome outcome = OUTCOME_DONE;
 
-	*calm = true;
-	for (size_t i = 0; i < PLACES; i++)
-		before[i] = dir_changed(box, places[i]);
-	for (size_t i = 0; i < PLACES && outcome == OUTCOME_DONE; i++) {
+	for (size_t i = 0; i < MAIL_PLACES; i++)
+		l->stamps[i] = dir_stamp(box, places[i]);
+	for (size_t i = 0; i < MAIL_PLACES && outcome == OUTCOME_DONE; i++) {
 		struct reading r = {l, places[i]};
 
 		outcome = dir_files(box, places[i], on_file, &r, err);
 	}
-	for (size_t i = 0; i < PLACES; i++)
-		*calm = *calm && same_time(before[i], dir_changed(box, places[i]));
 	return outcome;
 }
 
@@ -340,8 +338,12 @@ enum outcome mail_list_read(struct mail_list *l, const struct dir *box, struct e
 	bool calm = false;
 
 	*l = (struct mail_list){0};
-	for (int reads = 0; reads < READS && !calm && outcome == OUTCOME_DONE; reads++)
-		outcome = read_places(l, box, &calm, err);
+	for (int reads = 0; reads < READS && !calm && outcome == OUTCOME_DONE; reads++) {
+		outcome = read_places(l, box, err);
+		calm = mail_list_current(l, box);
+		/* What was seen at any time may be gone by now. */
+		l->calm = calm && reads == 0;
+	}
 	if (outcome != OUTCOME_DONE) {
 		mail_list_release(l);
 		return outcome;
@@ -359,6 +361,22 @@ void mail_list_release(struct mail_list *l)
 	free(l->items);
 	free(l->twins);
 	*l = (struct mail_list){0};
+}
+
+const struct mail *mail_list_known(const struct mail_list *old, size_t *at, const struct mail *m)
+{
+	size_t end;
+
+	while (*at < old->count && mail_list_order(&old->items[*at], m) < 0)
+		(*at)++;
+	for (end = *at; end < old->count && mail_list_order(&old->items[end], m) == 0;)
+		end++;
+	if (end == *at + 1 && (m->flags & MAIL_TWIN) == 0)
+		return &old->items[*at];
+	for (size_t i = *at; i < end; i++)
+		if (strcmp(old->items[i].path, m->path) == 0)
+			return &old->items[i];
+	return NULL;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -396,9 +414,9 @@ static const struct mail *find_again(
 	const struct mail_twin *twin = twin_of(old, o);
 	struct stat st;
 
-	while (*at < now->count && compare_unique(&now->items[*at], &old->items[o]) < 0)
+	while (*at < now->count && mail_list_order(&now->items[*at], &old->items[o]) < 0)
 		(*at)++;
-	for (size_t n = *at; n < now->count && compare_unique(&now->items[n], &old->items[o]) == 0; n++)
+	for (size_t n = *at; n < now->count && mail_list_order(&now->items[n], &old->items[o]) == 0; n++)
 		if (twin == NULL || (file_stat(box, now->items[n].path, &st) && st.st_ino == twin->inode))
 			return &now->items[n];
 	return NULL;
@@ -424,7 +442,7 @@ enum outcome mail_list_follow(struct mail_list *l, const struct dir *box, struct
 			/* Its UID may still be asked for. */
 			size_t size = strlen(m->path) + 1;
 
-			m->path = memcpy(path_room(&now, size), m->path, size);
+			m->path = memcpy(mail_list_room(&now, size), m->path, size);
 			m->flags |= MAIL_GONE;
 		}
 	}

@@ -6,7 +6,10 @@
 
 #include "lib/file.h"
 
-#define MAILDROP_UID 12 /* bytes of a UID before it is made text */
+#define MAILDROP_UID  12  /* bytes of a UID before it is made text */
+#define MAIL_PLACES   2	  /* new and cur */
+#define MAIL_PLACE    4	  /* octets of "new/" and "cur/" */
+#define MAIL_NAME_MAX 255 /* octets of a name: a file has no longer one */
 
 enum {
 	MAIL_OCTETS = 1, /* they are known */
@@ -40,10 +43,24 @@ struct mail_list {
 	struct mail_twin *twins;   /* by number */
 	size_t twin_count;
 	size_t twin_capacity;
+	/* Of new and cur, before they were read. Nothing was seen to happen in them meanwhile: CALM. */
+	struct dir_stamp stamps[MAIL_PLACES];
+	bool calm;
 };
 
 /* Reads new and cur below BOX. L is set in every case. */
 enum outcome mail_list_read(struct mail_list *l, const struct dir *box, struct error *err);
+/* Have new and cur the stamps that L has? */
+bool mail_list_current(const struct mail_list *l, const struct dir *box);
+/*
+ * What OLD knows of M: the message with that unique part, if it is the only one in both, else the one with that path; null:
+ * nothing. M of one call comes behind that of the call before; *AT, from 0, is for the way.
+ */
+const struct mail *mail_list_known(const struct mail_list *old, size_t *at, const struct mail *m);
+/* Which of two comes first: below 0, A. 0: their unique parts are the same. */
+int mail_list_order(const struct mail *a, const struct mail *b);
+/* Room for a path that is released with L. */
+char *mail_list_room(struct mail_list *l, size_t size);
 void mail_list_release(struct mail_list *l);
 /* Reads the directories once more: the messages of L get the paths that they have now, or MAIL_GONE. */
 enum outcome mail_list_follow(struct mail_list *l, const struct dir *box, struct error *err);

@@ -254,11 +254,24 @@ enum outcome dir_files(const struct dir *d, const char *name, dir_visit *visit, 
 	return outcome;
 }
 
-struct timespec dir_changed(const struct dir *d, const char *name)
+struct dir_stamp dir_stamp(const struct dir *d, const char *name)
 {
 	struct stat st;
 
-	return fstatat(d->fd, name, &st, 0) == 0 ? st.st_mtim : (struct timespec){0};
+	if (fstatat(d->fd, name, &st, 0) != 0)
+		return (struct dir_stamp){0};
+	return (struct dir_stamp){st.st_ino, st.st_mtim, st.st_ctim};
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool dir_stamp_same(const struct dir_stamp *a, const struct dir_stamp *b)
+{
+	return a->inode != 0 && a->inode == b->inode && same_time(a->modified, b->modified) &&
+	       same_time(a->changed, b->changed);
 }
 
 bool dir_empty(const struct dir *d)
@@ -496,6 +509,15 @@ enum outcome file_truncate(int fd, uint64_t size, const char *name, struct error
 	if (fault_strikes() || ftruncate(fd, (off_t)size) != 0)
 		return error_errno(err, errno, "cannot shorten %s", name);
 	return OUTCOME_DONE;
+}
+
+enum outcome file_clock(int fd, const char *name, struct timespec *now, struct error *err)
+{
+	struct stat st = {0};
+	bool told = !fault_strikes() && futimens(fd, NULL) == 0 && fstat(fd, &st) == 0;
+
+	*now = st.st_mtim;
+	return told ? OUTCOME_DONE : error_errno(err, errno, "cannot set the time of %s", name);
 }
 
 void file_forget_cache(int fd)

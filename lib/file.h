@@ -63,8 +63,20 @@ enum outcome dir_look(const struct dir *d, const char *name, bool *found, struct
  */
 typedef void dir_visit(void *context, const char *name, size_t length);
 enum outcome dir_files(const struct dir *d, const char *name, dir_visit *visit, void *context, struct error *err);
-/* When names in the directory NAME below D last came, went or changed; zero when that cannot be told. */
-struct timespec dir_changed(const struct dir *d, const char *name);
+/*
+ * What a directory looks like from outside: another whenever names in it have come, gone or changed since, unless that was
+ * within the same tick of the file system's clock. What a program sets back (the time of modification) is only a part of it.
+ */
+struct dir_stamp {
+	uint64_t inode; /* 0: it cannot be told */
+	struct timespec modified;
+	struct timespec changed;
+};
+
+/* Of the directory NAME below D; all zero when it cannot be told. */
+struct dir_stamp dir_stamp(const struct dir *d, const char *name);
+/* Both are told, and the same. */
+bool dir_stamp_same(const struct dir_stamp *a, const struct dir_stamp *b);
 /* Does the directory hold any name at all? Reads no further than the first. */
 bool dir_empty(const struct dir *d);
 
@@ -101,6 +113,8 @@ enum outcome file_write_parts_at(
 enum outcome file_read_at(int fd, void *bytes, size_t size, uint64_t offset, const char *name, struct error *err);
 /* Cuts the file to SIZE bytes. */
 enum outcome file_truncate(int fd, uint64_t size, const char *name, struct error *err);
+/* Sets the times of the open file to what the clock of its file system says, which may be another machine's: *NOW. */
+enum outcome file_clock(int fd, const char *name, struct timespec *now, struct error *err);
 enum outcome file_sync(int fd, const char *name, struct error *err);
 /* The same without the times of the file: what is needed to read it back, its size among that. */
 enum outcome file_sync_data(int fd, const char *name, struct error *err);

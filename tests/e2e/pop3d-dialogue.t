@@ -73,7 +73,7 @@ sub refill {
 	for my $user (map { $_->[0] } @{$script->{users}}) {
 		my $box = Pop3->maildir($host, $user);
 		my $number = 0;
-		unlink glob "$box/new/* $box/packetboat-pop3.octets";
+		unlink glob "$box/new/* $box/packetboat-pop3.index";
 		for my $message (@{$script->{messages}}) {
 			my ($own, $text) = @$message;
 			$host->{pop3_filled} = $number;

@@ -3,120 +3,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "bridge-pop3/maildrop_index.h"
-#include "bridge-pop3/maildrop_list.h"
-#include "queue/maildir.h"
-#include "tests/unit/scratch.h"
+#include "tests/unit/maildrop_kit.h"
 
-#define LOCK_FILE  "maria/packetboat-pop3.lock"
-#define INDEX_FILE "maria/packetboat-pop3.octets"
-#define OWN	   "1700000000.village.aaaaaby.12-0.city,S=12,W=14"
+#define LOCK_FILE "maria/packetboat-pop3.lock"
+#define OWN	  "1700000000.village.aaaaaby.12-0.city,S=12,W=14"
 
-static struct dir mail;
-
-static void setup(void)
-{
-	struct error err = ERROR_NONE;
-
-	mail = scratch_open();
-	cr_assert_eq(maildir_make(&mail, "maria", &err), OUTCOME_DONE, "%s", err.text);
-}
-
-static void teardown(void)
-{
-	scratch_close(&mail);
-}
-
-TestSuite(maildrop, .init = setup, .fini = teardown);
-
-/* NAME: "new/..." or "cur/...". */
-static void put(const char *name, const char *text)
-{
-	char *path = mem_format("maria/%s", name);
-	struct error err = ERROR_NONE;
-	int fd;
-
-	cr_assert_eq(file_create(&mail, path, &fd, &err), OUTCOME_DONE, "%s", err.text);
-	cr_assert_eq(file_write(fd, text, strlen(text), path, &err), OUTCOME_DONE);
-	file_close(&fd);
-	free(path);
-}
-
-static void move(const char *name, const char *other)
-{
-	char *from = mem_format("maria/%s", name);
-	char *to = mem_format("maria/%s", other);
-
-	cr_assert_eq(file_rename(&mail, from, &mail, to, NULL), OUTCOME_DONE);
-	free(from);
-	free(to);
-}
-
-static void take_away(const char *name)
-{
-	char *path = mem_format("maria/%s", name);
-	bool found = false;
-
-	cr_assert_eq(file_remove_found(&mail, path, &found, NULL), OUTCOME_DONE);
-	cr_assert(found, "%s", name);
-	free(path);
-}
-
-static bool is_there(const char *name)
-{
-	char *path = mem_format("maria/%s", name);
-	bool found = file_exists(&mail, path, NULL);
-
-	free(path);
-	return found;
-}
-
-static struct maildrop *opened(void)
-{
-	struct maildrop *d;
-	struct error err = ERROR_NONE;
-	bool in_use;
-
-	cr_assert_eq(maildrop_open(&d, &mail, "maria", &in_use, &err), OUTCOME_DONE, "%s", err.text);
-	cr_assert_not(in_use);
-	return d;
-}
-
-/* The UID of message NUMBER, to be freed. */
-static char *uid(const struct maildrop *d, size_t number)
-{
-	struct buf out;
-
-	buf_init(&out, 100);
-	maildrop_uid(d, number, &out);
-	return buf_detach(&out);
-}
-
-/* The UID of the only message. */
-static char *only_uid(void)
-{
-	struct maildrop *d = opened();
-	char *text;
-
-	cr_assert_eq(maildrop_count(d), 1);
-	text = uid(d, 0);
-	maildrop_close(d);
-	return text;
-}
-
-static void expect_text(struct maildrop *d, size_t number, const char *text)
-{
-	struct error err = ERROR_NONE;
-	char bytes[100] = "";
-	uint64_t size;
-	int fd;
-
-	cr_assert_eq(maildrop_message(d, number, &fd, &size, &err), OUTCOME_DONE, "%s", err.text);
-	cr_assert_eq(size, strlen(text));
-	cr_assert_eq(file_read_at(fd, bytes, (size_t)size, 0, "it", &err), OUTCOME_DONE);
-	cr_expect_str_eq(bytes, text);
-	file_close(&fd);
-}
+TestSuite(maildrop, .init = kit_setup, .fini = kit_teardown);
 
 Test(maildrop, an_empty_one)
 {
@@ -128,7 +20,7 @@ Test(maildrop, an_empty_one)
 	cr_expect_null(maildrop_trouble(d));
 	cr_expect_eq(maildrop_remove(d, NULL, 0, &removed, &err), OUTCOME_DONE);
 	maildrop_close(d);
-	cr_expect_not(is_there("packetboat-pop3.octets"), "nothing to remember");
+	cr_expect_not(is_there("packetboat-pop3.index"), "nothing to remember");
 }
 
 Test(maildrop, no_maildir_is_for_good_unless_the_disk_may_be_missing)
@@ -342,7 +234,7 @@ Test(maildrop, octets_of_files_that_do_not_tell)
 		for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 			cr_expect_eq(maildrop_octets(d, i), cases[i].octets, "case %zu, round %d", i, round);
 		maildrop_close(d);
-		cr_expect(is_there("packetboat-pop3.octets"));
+		cr_expect(is_there("packetboat-pop3.index"));
 	}
 }
 
@@ -361,118 +253,6 @@ Test(maildrop, octets_across_chunks)
 	cr_expect_eq(maildrop_octets(d, 0), 65536 + 3);
 	maildrop_close(d);
 	free(text);
-}
-
-/* Keeps the size of the file: only who reads it would notice. */
-static void change_silently(const char *name)
-{
-	char *path = mem_format("maria/%s", name);
-	int fd;
-
-	cr_assert_eq(file_append(&mail, path, &fd, NULL), OUTCOME_DONE);
-	cr_assert_eq(file_truncate(fd, 0, path, NULL), OUTCOME_DONE);
-	cr_assert_eq(file_write(fd, "\n\n", 2, path, NULL), OUTCOME_DONE);
-	file_close(&fd);
-	free(path);
-}
-
-static uint64_t octets_now(size_t count)
-{
-	struct maildrop *d = opened();
-	uint64_t octets;
-
-	cr_assert_eq(maildrop_count(d), count);
-	octets = maildrop_octets(d, 0);
-	maildrop_close(d);
-	return octets;
-}
-
-Test(maildrop, what_the_index_knows_is_not_read_again)
-{
-	put("new/1.a", "x\n");
-	cr_expect_eq(octets_now(1), 3);
-	change_silently("new/1.a");
-	cr_expect_eq(octets_now(1), 3, "it was read");
-	/* New mail does not make what is known read again. */
-	put("new/2.b", "x\n");
-	cr_expect_eq(octets_now(2), 3);
-	take_away("packetboat-pop3.octets");
-	cr_expect_eq(octets_now(2), 4, "and now it had to be");
-}
-
-Test(maildrop, a_damaged_index_is_made_again)
-{
-	struct buf before;
-	struct buf after;
-	int fd;
-
-	buf_init(&before, 1000);
-	buf_init(&after, 1000);
-	put("new/1.a", "x\n");
-	put("new/2.b", "x\n");
-	cr_expect_eq(octets_now(2), 3);
-	cr_assert_eq(file_read(&mail, INDEX_FILE, &before, NULL), OUTCOME_DONE);
-	for (size_t i = 0; i < before.length; i++) {
-		cr_assert_eq(file_append(&mail, INDEX_FILE, &fd, NULL), OUTCOME_DONE);
-		cr_assert_eq(file_truncate(fd, i, "index", NULL), OUTCOME_DONE);
-		cr_assert_eq(file_write(fd, "\xff", 1, "index", NULL), OUTCOME_DONE);
-		file_close(&fd);
-		cr_expect_eq(octets_now(2), 3, "byte %zu", i);
-		buf_clear(&after);
-		cr_assert_eq(file_read(&mail, INDEX_FILE, &after, NULL), OUTCOME_DONE);
-		cr_expect(view_equal(view_buf(&before), view_buf(&after)), "byte %zu", i);
-	}
-	buf_release(&before);
-	buf_release(&after);
-}
-
-Test(maildrop, a_lying_index_is_found_out_and_made_again)
-{
-	struct maildrop *d;
-	struct error err;
-	uint64_t size;
-	int fd;
-
-	put("new/1.a", "x\n");
-	cr_expect_eq(octets_now(1), 3);
-	take_away("new/1.a");
-	put("new/1.a", "longer\n");
-	d = opened();
-	cr_expect_eq(maildrop_octets(d, 0), 3, "nobody has looked yet");
-	cr_assert_eq(maildrop_message(d, 0, &fd, &size, &err), OUTCOME_DONE);
-	cr_expect_eq(size, 7);
-	file_close(&fd);
-	maildrop_close(d);
-	cr_expect_eq(octets_now(1), 8);
-}
-
-Test(maildrop, the_index_forgets_what_is_gone)
-{
-	uint64_t size[2];
-
-	put("new/1.a", "x\n");
-	put("new/2.b", "x\n");
-	octets_now(2);
-	cr_assert(file_exists(&mail, INDEX_FILE, &size[0]));
-	take_away("new/2.b");
-	octets_now(1);
-	cr_assert(file_exists(&mail, INDEX_FILE, &size[1]));
-	cr_expect_lt(size[1], size[0]);
-}
-
-Test(maildrop, an_index_that_cannot_be_written_is_told_and_does_no_harm)
-{
-	struct maildrop *d;
-	struct dir box;
-
-	put("new/1.a", "x\n");
-	cr_assert_eq(dir_open(&box, &mail, "maria", NULL), OUTCOME_DONE);
-	cr_assert_eq(dir_remove(&box, "tmp", NULL), OUTCOME_DONE);
-	dir_close(&box);
-	d = opened();
-	cr_expect_eq(maildrop_octets(d, 0), 3);
-	cr_expect_not_null(maildrop_trouble(d));
-	maildrop_close(d);
 }
 
 Test(maildrop, moved_by_another_program)
@@ -635,15 +415,6 @@ Test(maildrop, nothing_is_missed_while_another_program_works)
 
 /* ---- the same unique part twice -------------------------------------------------------------------------- */
 
-static void set_time(const char *name, time_t seconds)
-{
-	char *path = mem_format("maria/%s", name);
-	const struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
-
-	cr_assert_eq(utimensat(mail.fd, path, times, 0), 0);
-	free(path);
-}
-
 Test(maildrop, copies_by_hand_have_uids_of_their_own)
 {
 	struct maildrop *d;
@@ -752,39 +523,4 @@ Test(maildrop, many_that_are_alike_all_have_uids)
 	for (size_t i = 0; i < 3; i++)
 		free(uids[i]);
 	maildrop_close(d);
-}
-
-/* ---- the index as a file --------------------------------------------------------------------------------- */
-
-Test(maildrop, index_comes_back_as_it_was)
-{
-	struct size_index x = {0};
-	struct size_index y;
-	struct buf out;
-	const struct index_entry *e;
-
-	for (uint64_t i = 0; i < 1000; i++)
-		index_add(&x, i * 0x9e3779b97f4a7c15U, i, (uint32_t)(i / 7));
-	index_add(&x, 0, 77, 0);
-	buf_init(&out, SIZE_MAX);
-	index_print(&x, &out);
-	cr_expect_eq(x.count, 1000, "the same key twice is one");
-	cr_assert(index_parse(&y, view_buf(&out)));
-	cr_assert_eq(y.count, 1000);
-	for (uint64_t i = 1; i < 1000; i++) {
-		e = index_find(&y, i * 0x9e3779b97f4a7c15U);
-		cr_assert_not_null(e);
-		cr_expect_eq(e->size, i);
-		cr_expect_eq(e->added, i / 7);
-	}
-	cr_expect_null(index_find(&y, 5));
-	index_release(&y);
-	for (size_t i = 0; i < out.length; i++) {
-		cr_expect_not(index_parse(&y, view_of(out.bytes, i)));
-		out.bytes[i] ^= 0x20;
-		cr_expect_not(index_parse(&y, view_buf(&out)));
-		out.bytes[i] ^= 0x20;
-	}
-	buf_release(&out);
-	index_release(&x);
 }
