@@ -329,7 +329,7 @@ static bool found_again(struct maildrop *d, struct mail *m, struct error *err)
 		return false;
 	if ((m->flags & MAIL_GONE) == 0)
 		return true;
-	error_set(err, EX_NOINPUT, "the message is gone: another program has removed it");
+	error_set(err, EX_NOINPUT, "%s/%s is gone: another program has removed it", d->box.path, m->path);
 	return false;
 }
 
@@ -354,6 +354,11 @@ enum outcome maildrop_message(struct maildrop *d, size_t number, int *fd, uint64
 	if ((m->flags & MAIL_INDEX) != 0 && *size != m->octets - m->added)
 		file_remove(&d->box, INDEX_NAME, NULL);
 	return OUTCOME_DONE;
+}
+
+const char *maildrop_name(const struct maildrop *d, size_t number)
+{
+	return d->list.items[number].path;
 }
 
 /* ---- removing -------------------------------------------------------------------------------------------- */

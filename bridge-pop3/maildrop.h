@@ -68,6 +68,8 @@ bool maildrop_own(const struct maildrop *d, size_t number);
 
 /* Opens the file of message NUMBER for reading; *SIZE: octets in it. EX_NOINPUT when it is gone. */
 enum outcome maildrop_message(struct maildrop *d, size_t number, int *fd, uint64_t *size, struct error *err);
+/* The file of message NUMBER in the Maildir, as it was last seen, for sentences. */
+const char *maildrop_name(const struct maildrop *d, size_t number);
 /*
  * Removes the messages NUMBERS, durably; one that is gone already is no error. All that can be removed are, also when some
  * cannot: then ERR has the first reason and how many stay. *REMOVED: how many files were removed.

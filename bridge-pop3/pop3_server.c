@@ -8,6 +8,7 @@
 #define ANSWER_TEXT_MAX 470
 /* What an idle session may keep of a buffer, so that the next command need not allocate. */
 #define KEPT_CAPACITY 512
+#define TLS_HANDSHAKE 0x16
 
 /* ---- life ------------------------------------------------------------------------------------------------ */
 
@@ -153,6 +154,20 @@ static void line_complaint(struct pop3_server *s, enum line_fault fault)
 	pop3_bad(s, sentences[fault]);
 }
 
+/* The first octet of TLS (RFC 8446 5.1), which begins no command. No line end may ever follow: both would wait for the other. */
+static bool began_with_tls(struct pop3_server *s)
+{
+	struct pop3_server_own *own = s->own;
+	bool first = !own->spoken && !s->secured;
+
+	own->spoken = true;
+	if (!first || input_view(&own->input).bytes[0] != TLS_HANDSHAKE)
+		return false;
+	pop3_error(s, NULL, "TLS begins with STLS here");
+	pop3_close(s, "the client began with TLS where STLS comes first; for that it needs a port of pop3s");
+	return true;
+}
+
 /* Before the login any line may be a password, also where none should be sent. */
 static void line_step(struct pop3_server *s)
 {
@@ -160,7 +175,7 @@ static void line_step(struct pop3_server *s)
 	enum input_secrecy secrecy = own->state == POP3_STATE_TRANSACTION ? INPUT_OPEN : INPUT_SECRET;
 	size_t maximum = own->state == POP3_STATE_AUTH ? POP3_AUTH_MAX : POP3_COMMAND_MAX;
 
-	if (!input_line(&own->input, &own->line, maximum, secrecy))
+	if (began_with_tls(s) || !input_line(&own->input, &own->line, maximum, secrecy))
 		return;
 	if (own->state == POP3_STATE_AUTH)
 		pop3_auth_line(s, own->line.fault, view_buf(&own->line.line));

@@ -39,6 +39,7 @@ struct pop3_server_own {
 
 	struct input input;
 	struct line_reader line;
+	bool spoken;   /* the client has said something */
 	bool injected; /* bytes came behind STLS before TLS */
 
 	struct pop3_event event; /* raised, not yet given out */

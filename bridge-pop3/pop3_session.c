@@ -295,7 +295,8 @@ static void send_text(struct session *s)
 
 		if (step == 0) {
 			text_over(s);
-		} else if (file_read_at(s->fd, chunk, step, s->offset, "a message", &err) != OUTCOME_DONE) {
+		} else if (file_read_at(s->fd, chunk, step, s->offset, maildrop_name(s->listing.drop, s->number),
+			       &err) != OUTCOME_DONE) {
 			/* Without its dot at the end, the client knows that it has not all. */
 			log_trouble(s, "trouble", NULL, err.text);
 			s->ended = "a message could not be read to its end";

@@ -184,6 +184,7 @@ subtest 'UIDs' => sub {
 	unlink "$box/new/$four" or die;
 	is($client->text(3), undef, 'one that is removed is not');
 	like($client->{refused}, qr/^-ERR .*another program has removed it/, '... and the client is told');
+	logged(qr/^- trouble .*user=carol reason="\S+\/new\/\Q$four\E is gone: another program has removed it"$/m, '... and the log, which one');
 	is(scalar(keys %{$client->uids}), 3, '... though it is still listed');
 	$client->say("DELE $_") for 1 .. 3;
 	like($client->quit, qr/^\+OK/, 'deleting what is gone is no mistake');
@@ -255,7 +256,7 @@ subtest 'what is wrong with a maildrop' => sub {
 	SKIP: {
 		skip('root may read everything', 1) if $> == 0;
 		chmod 0, "$box/new";
-		like(client()->login('carol', 'password of carol'), qr/^-ERR \[SYS\/PERM\]/, 'a Maildir that cannot be read');
+		like(client()->login('carol', 'password of carol'), qr/^-ERR \[SYS\/TEMP\]/, 'a Maildir that cannot be read');
 		chmod 0700, "$box/new";
 	}
 };
