@@ -6,6 +6,8 @@
 
 /* Octets of a text that are told at once. */
 #define TEXT_PIECE 16384
+/* What goes on for so many octets is no line: RFC 2449 4 has 512. Each would count as progress, for ever. */
+#define LINE_ENDLESS ((size_t)65536)
 
 void pop3_client_init(struct pop3_client *c, const struct pop3_client_options *options)
 {
@@ -264,8 +266,12 @@ static bool take_line(struct pop3_client *c, struct pop3_client_event *event)
 	bool told = false;
 
 	consume(o, offered - in.length);
+	o->line_octets += offered - in.length;
+	if (!whole && o->line_octets > LINE_ENDLESS)
+		pop3_client_end(c, "the server's line does not end");
 	if (!whole)
 		return false;
+	o->line_octets = 0;
 	if (o->await == AWAIT_REQUEST)
 		told = take_status(c, view_buf(&o->line.line), event);
 	else

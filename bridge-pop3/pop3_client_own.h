@@ -45,6 +45,7 @@ struct pop3_client_own {
 	struct buf input;
 	size_t at; /* input before it is read */
 	struct line_reader line;
+	size_t line_octets; /* of the line at hand, so far */
 	struct dot_reader dots;
 	struct buf text; /* told by TEXT */
 	size_t lines;	 /* of the listing being read */

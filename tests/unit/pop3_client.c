@@ -287,6 +287,39 @@ Test(pop3_client, a_listing_without_end_is_ended)
 	pop3_client_release(&c);
 }
 
+/* Whatever the server says before it, in the greeting or when a message is to come. */
+Test(pop3_client, a_line_without_end_is_ended)
+{
+	static const char *const before[] = {"", CAPA "+OK in\r\n+OK 1 5\r\n+OK\r\n1 5\r\n.\r\n+OK\r\n1 a\r\n.\r\n"};
+	char piece[1000];
+
+	memset(piece, 'x', sizeof piece);
+	for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+		struct pop3_client c;
+		struct pop3_client_options options = IMPLICIT;
+		struct pop3_client_event event;
+		char *why = NULL;
+		size_t pieces = 0;
+
+		pop3_client_init(&c, &options);
+		pop3_client_feed(&c, view_text(before[i]));
+		while (pop3_client_next(&c, &event))
+			if (event.kind == POP3_CLIENT_READY)
+				pop3_client_retrieve(&c, 0);
+		cr_expect_eq(c.stage == POP3_STAGE_READY, i > 0);
+		for (; pieces < 1000 && why == NULL; pieces++) {
+			pop3_client_feed(&c, view_of(piece, sizeof piece));
+			while (pop3_client_next(&c, &event))
+				why = mem_string(event.text);
+		}
+		cr_assert_not_null(why);
+		cr_expect_str_eq(why, "the server's line does not end");
+		cr_expect_lt(pieces, 100);
+		free(why);
+		pop3_client_release(&c);
+	}
+}
+
 /* Ahead go as many commands as the window lets, and all in the end. */
 Test(pop3_client, the_window_bounds_what_is_ahead)
 {
