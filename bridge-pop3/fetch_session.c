@@ -5,6 +5,8 @@
 
 /* Seconds for our last words to leave. */
 #define FAREWELL 5
+/* Octets that a server may count of a message without any: line ends and the dot behind it. More, and the text was lost. */
+#define EMPTY_MOST 5
 
 static const struct conn_handlers handlers;
 
@@ -378,6 +380,12 @@ static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct erro
 	uint64_t octets;
 	enum outcome outcome = OUTCOME_DONE;
 
+	if (!b->mail.open && b->plan.messages[number].octets > EMPTY_MOST) {
+		b->incomplete = true;
+		error_set(&b->refused, EX_TEMPFAIL, "%s lists message %zu with %llu octets, and gives none of them",
+		    b->host, number + 1, (unsigned long long)b->plan.messages[number].octets);
+		return OUTCOME_DONE;
+	}
 	if (!b->mail.open) /* an empty one */
 		outcome = fetch_mail_begin(&b->mail, b, number, err);
 	if (outcome != OUTCOME_DONE)

@@ -165,6 +165,29 @@ static struct pop3_listed *find_listed(struct pop3_client *c, uint64_t number, s
 	return NULL;
 }
 
+/* How many messages the answer to STAT, "3 1200", promises; 0 when it is none. */
+static uint64_t promised(const char *words)
+{
+	struct view rest = view_text(words);
+	uint64_t count;
+
+	return number_parse(line_word(&rest), UINT64_MAX, &count) ? count : 0;
+}
+
+/* A server with mail that cannot be told must not look like an empty one. */
+static void end_list(struct pop3_client *c)
+{
+	struct pop3_client_own *o = c->own;
+
+	if (c->count == 0 && o->promised > 0) {
+		pop3_client_end(c, "the server has %llu messages, as it says, and lists none that could be told",
+		    (unsigned long long)o->promised);
+		return;
+	}
+	o->await = AWAIT_UIDL;
+	pop3_client_say(c, "UIDL");
+}
+
 /* "1 512 ...": numbers that do not go up are not believed. */
 static void take_listed(struct pop3_client *c, struct view line)
 {
@@ -235,12 +258,10 @@ static void take_listing_line(struct pop3_client *c, struct view line)
 			take_capability(c, line);
 		break;
 	case AWAIT_LIST_LINES:
-		if (last) {
-			o->await = AWAIT_UIDL;
-			pop3_client_say(c, "UIDL");
-		} else {
+		if (last)
+			end_list(c);
+		else
 			take_listed(c, line);
-		}
 		break;
 	default:
 		if (last)
@@ -296,6 +317,7 @@ static void take_answer(struct pop3_client *c, bool good)
 		break;
 	case AWAIT_STAT:
 		/* LIST is believed rather; but some servers want STAT first. */
+		o->promised = good ? promised(o->words) : 0;
 		o->await = AWAIT_LIST;
 		pop3_client_say(c, "LIST");
 		break;

@@ -46,6 +46,7 @@ struct pop3_client_own {
 	size_t at; /* input before it is read */
 	struct line_reader line;
 	size_t line_octets; /* of the line at hand, so far */
+	uint64_t promised;  /* messages, by STAT */
 	struct dot_reader dots;
 	struct buf text; /* told by TEXT */
 	size_t lines;	 /* of the listing being read */

@@ -198,6 +198,26 @@ for my $kind (['UIDL'], ['no UIDL', uids => undef], ['no CAPA, no UIDL', capa =>
 
 {
 	anew();
+	my $pop = Pop->new(messages => \@three, say => {RETR => sub { $_[1] =~ / 2$/ ? "+OK\r\n." : undef }});
+	box($a, 'provider', $pop->address, 'to = "bob"');
+	my $run = fetch($a);
+	is($run->{code}, 75, 'one message comes empty');
+	like($run->{err}, qr/lists message 2 with \d+ octets, and gives none/, '... which is told');
+	is_deeply([subjects($a, 'bob')], [qw(one three)], 'the others are taken');
+	is_deeply([$pop->names], ['m000002'], 'and it is not deleted');
+}
+
+{
+	anew();
+	my $pop = Pop->new(messages => \@three, say => {LIST => "+OK\r\n-1 100\r\none hundred\r\n."});
+	box($a, 'provider', $pop->address, 'to = "bob"');
+	my $run = fetch($a);
+	is($run->{code}, 75, 'a listing that says nothing');
+	like($run->{err}, qr/has 3 messages, as it says, and lists none/, '... is no empty box');
+}
+
+{
+	anew();
 	my $pop = Pop->new(messages => [@three, message('loop', 'x', ('Received: by somewhere') x 120)]);
 	box($a, 'provider', $pop->address, 'to = "bob"');
 	fetch($a);
