@@ -248,8 +248,7 @@ bool session_news(struct session *s, struct view extensions)
 		return true;
 	buf_byte(&o->pending, FRAME_NEWS);
 	wire_view(&o->pending, extensions);
-	o->pending_news = true;
-	session_say(o, true);
+	o->pending_news = o->pending_counts = true;
 	return true;
 }
 

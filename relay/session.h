@@ -122,6 +122,8 @@ bool session_offer(struct session *s, uint64_t sequence, uint8_t class, uint64_t
 void session_withdraw(struct session *s, uint64_t sequence);
 /* Has any of it been given out in this call? */
 bool session_begun(const struct session *s, uint64_t sequence);
+/* Is any batch that was offered, and may go, not sent whole? */
+bool session_has_more(const struct session *s);
 /* No more than OCTETS of batches, with what their records need, are given out from here on, and no more than without the last
  * RESERVE of them of batches that are not urgent. What is left over when the call ends waits for another. */
 void session_allow(struct session *s, uint64_t octets, uint64_t reserve);

@@ -27,18 +27,19 @@ void session_flow_begin(struct session_own *o, uint64_t now)
 	o->allowed = UINT64_MAX;
 	o->turn_ours = o->options.side == SESSION_CALLER;
 	o->turn_since = now;
-	o->got_at = now;
 }
 
 /* ---- the window ------------------------------------------------------------------------------------------- */
 
+/*
+ * What arrived while M was on its way, by the time that took: confirmations that come in a heap make it no faster than the
+ * link is, since all of them took a round trip.
+ */
 static void measure(struct session *s, const struct marker *m, uint64_t now)
 {
 	struct session_own *o = s->own;
-	uint64_t since = m->at > o->got_at && !o->held_back ? m->at : o->got_at;
-	uint64_t time = now > since ? now - since : 1;
-	uint64_t octets = m->octets - o->got_octets;
-	uint64_t rate = octets * 1000 / time;
+	uint64_t time = now > m->at ? now - m->at : 1;
+	uint64_t rate = (m->octets - m->confirmed) * 1000 / time;
 
 	if (now >= m->at && (s->round_trip == 0 || now - m->at < s->round_trip))
 		s->round_trip = now - m->at;
@@ -47,8 +48,6 @@ static void measure(struct session *s, const struct marker *m, uint64_t now)
 		s->rate = rate;
 	else if (o->held_back)
 		s->rate = (s->rate * 3 + rate) / 4;
-	o->got_at = now;
-	o->got_octets = m->octets;
 	o->held_back = false;
 }
 
@@ -58,8 +57,6 @@ static void widen(struct session *s)
 	uint64_t wanted =
 	    s->rate / 1000 * (s->round_trip + WINDOW_AHEAD) + s->rate % 1000 * (s->round_trip + WINDOW_AHEAD) / 1000;
 
-	if (wanted > 2 * o->window)
-		wanted = 2 * o->window;
 	o->window = wanted < WINDOW_LEAST ? WINDOW_LEAST : wanted > WINDOW_MOST ? WINDOW_MOST : wanted;
 }
 
@@ -185,11 +182,17 @@ static bool has_more(const struct session_own *o)
 	return false;
 }
 
+bool session_has_more(const struct session *s)
+{
+	return has_more(s->own);
+}
+
 /* ---- speaking ---------------------------------------------------------------------------------------------- */
 
 void session_say(struct session_own *o, bool counts)
 {
 	o->pending_counts |= counts;
+	o->pending_needed |= counts;
 }
 
 static void flush(struct session *s)
@@ -200,10 +203,12 @@ static void flush(struct session *s)
 		return;
 	record_write(&o->writer, view_buf(&o->pending), &s->output);
 	o->said += o->pending_counts;
+	if (o->pending_needed)
+		o->needed = o->said;
 	if (o->pending_counts)
 		o->idle_told = false;
 	buf_clear(&o->pending);
-	o->pending_counts = o->pending_news = false;
+	o->pending_counts = o->pending_needed = o->pending_news = false;
 }
 
 static void say_begin(struct session_own *o, struct outgoing *out)
@@ -267,7 +272,7 @@ void session_data(struct session *s, struct view bytes, uint64_t now)
 	o->allowed -= o->allowed < bytes.length + CHUNK_HEAD ? o->allowed : bytes.length + CHUNK_HEAD;
 	ask = asks(s);
 	if (ask) {
-		o->markers[o->marker_count++] = (struct marker){s->data_sent, now};
+		o->markers[o->marker_count++] = (struct marker){s->data_sent, now, o->confirmed};
 		o->asked_at = s->data_sent;
 	}
 	buf_byte(&o->pending, ask ? FRAME_DATA_ASK : FRAME_DATA);
@@ -327,13 +332,15 @@ static void say_bye(struct session *s, enum session_end why, const char *text)
 	session_end_with(s, why, "%s", text);
 }
 
-/* Nothing to send and nothing owed: the other end hears of it, or it is all over. */
+/*
+ * Nothing to send and nothing owed: the other end hears of it, or it is all over. News needs no answer: if it is lost, the
+ * next call begins with it.
+ */
 static void rest(struct session *s)
 {
 	struct session_own *o = s->own;
-	uint64_t said = o->said + o->pending_counts;
 
-	if (o->they_are_idle && o->they_idle == said) {
+	if (o->they_are_idle && !o->pending_needed && o->they_idle >= o->needed) {
 		say_bye(s, SESSION_END_DONE, "done");
 	} else if (!o->idle_told || o->pending_counts || o->idle_taken != o->taken) {
 		buf_byte(&o->pending, FRAME_IDLE);

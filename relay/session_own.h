@@ -59,6 +59,7 @@ struct incoming {
 struct marker {
 	uint64_t octets; /* data_sent behind them */
 	uint64_t at;
+	uint64_t confirmed; /* what had arrived then */
 };
 #define SESSION_MARKERS 64
 
@@ -101,10 +102,12 @@ struct session_own {
 	struct buf pending; /* frames for the next record */
 	bool pending_counts;
 	bool pending_news;
+	bool pending_needed;
 	bool gone;	  /* session_go was called */
 	uint64_t allowed; /* octets that may still go, and of these only of urgent batches */
 	uint64_t reserve;
-	uint64_t said; /* records that count */
+	uint64_t said;	 /* records that count */
+	uint64_t needed; /* up to the last of them with more than news: taken before the call ends */
 	bool idle_told;
 	uint64_t idle_taken;
 	bool busy;
@@ -128,8 +131,6 @@ struct session_own {
 	bool held_back;	    /* the window kept something back since the last GOT */
 	struct marker markers[SESSION_MARKERS];
 	size_t marker_count;
-	uint64_t got_at;
-	uint64_t got_octets;
 
 	enum session_end end;
 	char text[300];
@@ -141,7 +142,7 @@ void session_end_with(struct session *s, enum session_end end, const char *forma
 struct incoming *session_incoming(struct session_own *o, uint64_t sequence);
 struct incoming *session_incoming_add(struct session_own *o, uint64_t sequence);
 struct outgoing *session_outgoing(struct session_own *o, uint64_t sequence);
-/* A frame was put into `pending`; COUNTS: the other end is to have taken it before the call ends. */
+/* A frame was put into `pending`; COUNTS: it makes the record one that counts, which is to be taken before the call ends. */
 void session_say(struct session_own *o, bool counts);
 
 /* ---- session_frames.c ---- */
