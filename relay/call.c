@@ -52,6 +52,7 @@ struct call {
 	int reading_fd;
 	uint64_t whole[SESSION_PARTS]; /* batches of theirs that are taken in, whose news have not left */
 	size_t whole_count;
+	struct buf told; /* what the neighbour told, not heeded yet */
 	uint8_t *piece;
 	struct progress progress;
 };
@@ -267,6 +268,18 @@ static enum outcome take_news(struct call *c, struct view bytes, struct error *e
 	return outcome;
 }
 
+static void heed_news(struct call *c)
+{
+	struct error err = ERROR_NONE;
+	enum outcome outcome;
+
+	if (c->told.length == 0)
+		return;
+	outcome = take_news(c, view_buf(&c->told), &err);
+	buf_clear(&c->told);
+	contain(c, outcome, &err);
+}
+
 /* ---- their batches ----------------------------------------------------------------------------------------- */
 
 static void begin_part(struct call *c, const struct session_event *event)
@@ -346,7 +359,6 @@ static void take_part(struct call *c, const struct session_event *event)
 		session_settled(&c->session, event->sequence);
 		c->whole_count--;
 	}
-	c->look_at = c->now; /* what came may have to go on */
 }
 
 /* ---- limits ------------------------------------------------------------------------------------------------ */
@@ -456,12 +468,28 @@ static void meet(struct call *c)
 	session_go(&c->session);
 }
 
+/* ---- the line --------------------------------------------------------------------------------------------- */
+
+static void write_line(struct call *c)
+{
+	ssize_t count = write(c->line->out, c->session.output.bytes, c->session.output.length);
+
+	if (count < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (count < 0) {
+		/* What it said before it closed is still to be read. */
+		c->out_of_line = true;
+		return;
+	}
+	c->report->octets += (uint64_t)count;
+	c->moved_at = c->now;
+	session_written(&c->session, (size_t)count);
+}
+
 /* ---- events ------------------------------------------------------------------------------------------------ */
 
 static void handle(struct call *c, const struct session_event *event)
 {
-	struct error err = ERROR_NONE;
-
 	if (c->busy && event->kind != SESSION_CLOSED) {
 		session_settled(&c->session, event->sequence); /* nothing is owed */
 		return;
@@ -495,7 +523,10 @@ static void handle(struct call *c, const struct session_event *event)
 		take_part(c, event);
 		break;
 	case SESSION_TOLD:
-		contain(c, take_news(c, event->bytes, &err), &err);
+		buf_view(&c->told, event->bytes);
+		/* What is acknowledged is not to be sent. */
+		if (session_has_more(&c->session))
+			heed_news(c);
 		break;
 	case SESSION_STOPPED:
 		batch_stopped(c, event);
@@ -514,6 +545,23 @@ static void handle(struct call *c, const struct session_event *event)
 	}
 }
 
+/* There is nothing left to take or to say: is anything to be told? Says whether it was. */
+static bool tell_owed(struct call *c)
+{
+	struct error err = ERROR_NONE;
+	bool due;
+
+	if (c->n == NULL || !c->session.stands || c->ended || (!c->n->peer.ack_due && c->whole_count == 0))
+		return false;
+	due = c->n->peer.ack_due;
+	contain(c, tell_news(c, &err), &err);
+	return due && !c->n->peer.ack_due;
+}
+
+/*
+ * What the neighbour tells is heeded before anything else that it says; but when all is sent, after the answer has left: to
+ * settle the messages of a batch takes syncs, and the line need not wait for them.
+ */
 static void work(struct call *c)
 {
 	struct session_event event;
@@ -522,14 +570,16 @@ static void work(struct call *c)
 	while (more) {
 		more = session_next(&c->session, &event, c->now);
 		if (more) {
+			if (event.kind != SESSION_CLOSED)
+				heed_news(c);
 			handle(c, &event);
-		} else if (c->n != NULL && c->session.stands && !c->ended &&
-			   (c->n->peer.ack_due || c->whole_count > 0)) {
-			struct error err = ERROR_NONE;
-			bool due = c->n->peer.ack_due;
-
-			contain(c, tell_news(c, &err), &err);
-			more = due && !c->n->peer.ack_due;
+		} else if (c->told.length > 0) {
+			if (c->session.output.length > 0 && !c->out_of_line)
+				write_line(c);
+			heed_news(c);
+			more = true;
+		} else {
+			more = tell_owed(c);
 		}
 	}
 }
@@ -583,22 +633,6 @@ static void read_line(struct call *c)
 	c->report->octets += (uint64_t)count;
 	c->moved_at = c->now;
 	session_feed(&c->session, view_of(c->piece, (size_t)count));
-}
-
-static void write_line(struct call *c)
-{
-	ssize_t count = write(c->line->out, c->session.output.bytes, c->session.output.length);
-
-	if (count < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (count < 0) {
-		/* What it said before it closed is still to be read. */
-		c->out_of_line = true;
-		return;
-	}
-	c->report->octets += (uint64_t)count;
-	c->moved_at = c->now;
-	session_written(&c->session, (size_t)count);
 }
 
 /* Milliseconds without a sign of life, or without proof. A program of ours may have to dial first. */
@@ -691,6 +725,7 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	enum outcome outcome;
 
 	c->piece = mem_alloc(LINE_PIECE > SESSION_CHUNK ? LINE_PIECE : SESSION_CHUNK);
+	buf_init(&c->told, SESSION_NEWS);
 	c->reading_fd = -1;
 	c->now = c->begun = c->moved_at = clock_steady_ms();
 	c->account_at = c->begun + ACCOUNT_TIME;
@@ -726,6 +761,7 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	if (c->n != NULL)
 		contain(c, neighbour_save(c->relay, c->n, &ignored), &ignored);
 	session_release(&c->session);
+	buf_release(&c->told);
 	free(c->piece);
 	return outcome;
 }

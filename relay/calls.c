@@ -6,6 +6,7 @@
 
 #include "lib/clock.h"
 #include "relay/carrier.h"
+#include "relay/outbox.h"
 #include "relay/pass.h"
 
 /* A neighbour that is being called. */
@@ -118,6 +119,11 @@ enum outcome calls_make(struct relay *r, const char *name, enum call_licence lic
 	outcome = relay_neighbour(r, name, &c.n, err);
 	if (outcome == OUTCOME_DONE && c.n == NULL)
 		return error_set(err, EX_TEMPFAIL, "another process works on %s; try again", name);
+	/* Packing takes time that the line need not be open for. */
+	if (outcome == OUTCOME_DONE)
+		outcome = outbox_recover(r, c.n, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = pass_feed(r, c.n, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	call_prepare();
