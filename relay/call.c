@@ -17,6 +17,8 @@
 
 /* Milliseconds between looks for mail that was handed in meanwhile. */
 #define LOOK_TIME 2000
+/* And when looking is put off since batches come in: what came before them is dispatched and delivered then, and nobody reads. */
+#define LOOK_TIME_BUSY 10000
 /* Octets read from the line at once. */
 #define LINE_PIECE 65536
 /* Milliseconds of a call that may go uncounted when the host goes down. */
@@ -43,6 +45,7 @@ struct call {
 	char text[300];
 	uint64_t now;
 	uint64_t begun;
+	uint64_t looked_at;
 	uint64_t look_at;	 /* when the queue is looked at next */
 	uint64_t moved_at;	 /* when anything went over the line last */
 	uint64_t account_at;	 /* when the ledger is brought up to date next */
@@ -311,6 +314,15 @@ static void begin_part(struct call *c, const struct session_event *event)
 	contain(c, outcome, &err);
 }
 
+static void put_off_look(struct call *c)
+{
+	uint64_t latest = c->looked_at + LOOK_TIME_BUSY;
+	uint64_t at = c->now + LOOK_TIME < latest ? c->now + LOOK_TIME : latest;
+
+	if (at > c->look_at)
+		c->look_at = at;
+}
+
 static void add_to_part(struct call *c, const struct session_event *event)
 {
 	struct part *part = parts_find(&c->parts, event->sequence);
@@ -325,6 +337,7 @@ static void add_to_part(struct call *c, const struct session_event *event)
 		session_stop(&c->session, event->sequence, SESSION_STOP_LATER);
 		contain(c, err.outcome, &err);
 	}
+	put_off_look(c);
 	progress_received(&c->progress, event->sequence, event->offset + event->bytes.length, event->size);
 }
 
@@ -426,6 +439,7 @@ static void begin_talk(struct call *c)
 	offer_batches(c);
 	heed_limits(c);
 	session_go(&c->session);
+	c->looked_at = c->now;
 	c->look_at = c->now + LOOK_TIME;
 }
 
@@ -591,6 +605,7 @@ static void look_at_queue(struct call *c)
 {
 	struct error err = ERROR_NONE;
 
+	c->looked_at = c->now;
 	c->look_at = c->now + LOOK_TIME;
 	queue_follow_log(&c->relay->queue);
 	contain(c, pass_feed(c->relay, c->n, &err), &err);
