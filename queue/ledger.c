@@ -154,12 +154,15 @@ void ledger_settle(struct ledger *l, bool reached, const struct config *c, const
 
 /* ---- limits ------------------------------------------------------------------------------------------------ */
 
-/* The smaller of what is left of CAP (0: none) and LEFT (0: no limit yet); false: nothing is left. */
-static bool narrow(uint64_t cap, uint64_t used, uint64_t *left)
+/* A call that may take no more octets than this carries nothing but its handshake. */
+#define OCTETS_LEAST 512
+
+/* The smaller of what is left of CAP (0: none) and LEFT (0: no limit yet); false: LEAST is not left. */
+static bool narrow(uint64_t cap, uint64_t used, uint64_t least, uint64_t *left)
 {
 	if (cap == 0)
 		return true;
-	if (used >= cap)
+	if (used + least > cap)
 		return false;
 	if (*left == 0 || cap - used < *left)
 		*left = cap - used;
@@ -177,15 +180,15 @@ static enum used_up limits_of(const struct ledger *l, const struct config_neighb
 	*limits = (struct call_limits){.octets = n->cap_call, .seconds = n->time_call, .reserve = n->reserve};
 	*why = NULL;
 	/* The month first: its page turns later. */
-	if (!narrow(n->cap_month, today.month.octets, &limits->octets))
+	if (!narrow(n->cap_month, today.month.octets, OCTETS_LEAST, &limits->octets))
 		*why = "the octets of this month are used up (cap-month)";
-	else if (!narrow(n->time_month, today.month.seconds, &limits->seconds))
+	else if (!narrow(n->time_month, today.month.seconds, 1, &limits->seconds))
 		*why = "the time of this month is used up (time-month)";
 	if (*why != NULL)
 		return USED_MONTH;
-	if (!narrow(n->cap_day, today.day.octets, &limits->octets))
+	if (!narrow(n->cap_day, today.day.octets, OCTETS_LEAST, &limits->octets))
 		*why = "the octets of this day are used up (cap-day)";
-	else if (!narrow(n->time_day, today.day.seconds, &limits->seconds))
+	else if (!narrow(n->time_day, today.day.seconds, 1, &limits->seconds))
 		*why = "the time of this day is used up (time-day)";
 	return *why != NULL ? USED_DAY : USED_NOTHING;
 }

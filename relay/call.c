@@ -724,7 +724,8 @@ static void say_last(struct call *c)
 
 static enum outcome verdict(const struct call *c, struct error *err)
 {
-	c->report->done = c->end == SESSION_END_DONE;
+	if (c->end != SESSION_END_DONE)
+		snprintf(c->report->reason, sizeof c->report->reason, "%s", c->text);
 	c->report->milliseconds = c->now - c->begun;
 	c->report->rate = c->session.rate;
 	c->report->sent = c->session.data_sent;
@@ -788,7 +789,7 @@ enum outcome call_out(struct relay *r, struct neighbour *n, struct line *l, cons
 	struct session_options options = {
 	    SESSION_CALLER, &r->keys, &n->keys, !n->config->seal, n->config->turn * 1000};
 
-	*report = (struct call_report){.done = false};
+	*report = (struct call_report){.octets = 0};
 	return run(&c, &options, err);
 }
 
@@ -797,6 +798,6 @@ enum outcome call_in(struct relay *r, struct line *l, struct call_report *report
 	struct call c = {.relay = r, .line = l, .report = report};
 	struct session_options options = {SESSION_ANSWERER, &r->keys, NULL, false, 0};
 
-	*report = (struct call_report){.done = false};
+	*report = (struct call_report){.octets = 0};
 	return run(&c, &options, err);
 }

@@ -22,7 +22,7 @@ struct call_terms {
 /* What became of it. */
 struct call_report {
 	char peer[LIMIT_HOST_NAME + 1]; /* who the other end is, as far as it was proved; "" a stranger */
-	bool done;			/* both ends had nothing more to say */
+	char reason[300];		/* why it went no further; "": both ends had nothing more to say */
 	uint64_t octets;		/* over the line, in both directions */
 	uint64_t sent;			/* of these, octets of batches: given out, */
 	uint64_t received;		/* and taken */

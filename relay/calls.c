@@ -18,8 +18,8 @@ struct calling {
 };
 
 /* One line a call, for whoever asks what became of it and what it cost. */
-static void log_call(struct relay *r, const char *name, const char *event, const char *with,
-    const struct call_report *report, const struct error *err)
+static void log_call(
+    struct relay *r, const char *name, const char *event, const char *with, const struct call_report *report)
 {
 	struct log_line line;
 
@@ -31,7 +31,7 @@ static void log_call(struct relay *r, const char *name, const char *event, const
 	log_number(&line, "seconds", (report->milliseconds + 500) / 1000);
 	if (report->rate > 0)
 		log_number(&line, "rate", report->rate * 8);
-	log_text(&line, "reason", err->text[0] == '\0' ? NULL : err->text);
+	log_text(&line, "reason", report->reason[0] == '\0' ? NULL : report->reason);
 	log_end(&line);
 }
 
@@ -67,7 +67,7 @@ static enum outcome call_line(struct calling *c, const char *address, struct err
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	outcome = call_out(c->relay, c->n, &line, &terms, &report, err);
-	log_call(c->relay, c->n->config->name, "called", address, &report, err);
+	log_call(c->relay, c->n->config->name, "called", address, &report);
 	line_close(&line);
 	return outcome;
 }
@@ -164,7 +164,7 @@ enum outcome calls_answer(struct relay *r, int in, int out, const char *name, st
 	call_prepare();
 	line_adopt(&line, in, out, name);
 	outcome = call_in(r, &line, &report, err);
-	log_call(r, report.peer[0] == '\0' ? "-" : report.peer, "answered", line.name, &report, err);
+	log_call(r, report.peer[0] == '\0' ? "-" : report.peer, "answered", line.name, &report);
 	note_rate(r, &report);
 	line_close(&line);
 	return outcome;

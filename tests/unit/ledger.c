@@ -128,11 +128,13 @@ Test(ledger, limits_are_what_the_caps_leave, .init = begin)
 	cr_expect_eq(ledger.rate, 77u, "a call that saw none leaves it");
 	cr_expect(ledger_limits(&ledger, &neighbour, NOON, &limits, &why));
 	cr_expect_eq(limits.octets, 2400u);
+	ledger_count(&ledger, 2300, 1, 0, NOON);
+	cr_expect_not(ledger_limits(&ledger, &neighbour, NOON, &limits, &why), "a call for 100 octets is none");
 	cr_expect(ledger_limits(&ledger, &neighbour, NOON + 12 * HOUR, &limits, &why));
 	cr_expect_eq(limits.octets, 3000u, "the next day");
 	ledger_turn(&ledger, NOON + 12 * HOUR);
 	cr_expect_eq(ledger.day.octets, 0u);
-	cr_expect_eq(ledger.month.octets, 2600u);
+	cr_expect_eq(ledger.month.octets, 4900u);
 }
 
 Test(ledger, a_neighbour_that_is_not_reached_is_left_alone_ever_longer, .init = begin)
@@ -141,7 +143,7 @@ Test(ledger, a_neighbour_that_is_not_reached_is_left_alone_ever_longer, .init = 
 	int64_t last = 0;
 
 	for (int i = 0; i < 6; i++) {
-		int64_t most = i < 3 ? 60 << i : 500;
+		int64_t most = (60 << i) < 500 ? 60 << i : 500;
 		int64_t time;
 
 		ledger_settle(&ledger, false, &config, &age);
