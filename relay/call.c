@@ -484,6 +484,21 @@ static void meet(struct call *c)
 
 /* ---- the line --------------------------------------------------------------------------------------------- */
 
+static void read_line(struct call *c)
+{
+	ssize_t count = read(c->line->in, c->piece, LINE_PIECE);
+
+	if (count < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (count <= 0) {
+		session_lost(&c->session, count == 0 ? "the other end closed the line" : strerror(errno));
+		return;
+	}
+	c->report->octets += (uint64_t)count;
+	c->moved_at = c->now;
+	session_feed(&c->session, view_of(c->piece, (size_t)count));
+}
+
 static void write_line(struct call *c)
 {
 	ssize_t count = write(c->line->out, c->session.output.bytes, c->session.output.length);
@@ -559,15 +574,17 @@ static void handle(struct call *c, const struct session_event *event)
 	}
 }
 
-/* There is nothing left to take or to say: is anything to be told? Says whether it was. */
+static bool owes_news(const struct call *c)
+{
+	return c->n != NULL && c->session.stands && !c->ended && (c->n->peer.ack_due || c->whole_count > 0);
+}
+
+/* Says whether anything was told. */
 static bool tell_owed(struct call *c)
 {
 	struct error err = ERROR_NONE;
-	bool due;
+	bool due = c->n->peer.ack_due;
 
-	if (c->n == NULL || !c->session.stands || c->ended || (!c->n->peer.ack_due && c->whole_count == 0))
-		return false;
-	due = c->n->peer.ack_due;
 	contain(c, tell_news(c, &err), &err);
 	return due && !c->n->peer.ack_due;
 }
@@ -579,6 +596,7 @@ static bool tell_owed(struct call *c)
 static void work(struct call *c)
 {
 	struct session_event event;
+	bool listened = false;
 	bool more = true;
 
 	while (more) {
@@ -592,7 +610,11 @@ static void work(struct call *c)
 				write_line(c);
 			heed_news(c);
 			more = true;
-		} else {
+		} else if (owes_news(c) && !listened) {
+			/* Who has said meanwhile that this was all hears the news and the farewell together. */
+			read_line(c);
+			listened = more = true;
+		} else if (owes_news(c)) {
 			more = tell_owed(c);
 		}
 	}
@@ -633,21 +655,6 @@ static void keep_account(struct call *c)
 
 	account(c);
 	contain(c, ledger_write(c->terms->ledger, &q->tmp, &q->state, c->n->config->name, &err), &err);
-}
-
-static void read_line(struct call *c)
-{
-	ssize_t count = read(c->line->in, c->piece, LINE_PIECE);
-
-	if (count < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (count <= 0) {
-		session_lost(&c->session, count == 0 ? "the other end closed the line" : strerror(errno));
-		return;
-	}
-	c->report->octets += (uint64_t)count;
-	c->moved_at = c->now;
-	session_feed(&c->session, view_of(c->piece, (size_t)count));
 }
 
 /* Milliseconds without a sign of life, or without proof. A program of ours may have to dial first. */
