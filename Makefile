@@ -194,9 +194,9 @@ $(F)/rooms.a: $(FUZZ_ROOMS)
 $(F)/bin/%: $(F)/tests/fuzz/fuzz_%.o $(F)/rooms.a
 	$(call say,LINK,$@) $(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_ALL)
 
-#: make bench         measures; raw numbers
+#: make bench         measures, beside other mail programs where they are; raw numbers. Calls carry messages of CORPUS=DIR
 bench: all $(TEST_TOOLS)
-	@BUILD=$(CURDIR)/$(B) tests/bench/run
+	@BUILD=$(CURDIR)/$(B) CORPUS='$(CORPUS)' tests/bench/run
 
 #: make layers        holds the #include lines and the file calls against the rooms
 layers:
