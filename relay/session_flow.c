@@ -79,9 +79,9 @@ static uint64_t chunk(const struct session *s)
 {
 	uint64_t length = s->rate == 0 ? CHUNK_FIRST : s->rate * CHUNK_TIME / 1000;
 
-	/* What is confirmed is confirmed by whole records: several of them fit into the window, or the line would fall idle. */
-	if (s->own->turn == 0 && length > s->own->window / 4)
-		length = s->own->window / 4;
+	/* What is confirmed is confirmed by whole records: two of them fit into the window, or the line would fall idle. */
+	if (s->own->turn == 0 && length > s->own->window / 2)
+		length = s->own->window / 2;
 	return length < CHUNK_LEAST ? CHUNK_LEAST : length > SESSION_CHUNK ? SESSION_CHUNK : length;
 }
 
@@ -242,12 +242,12 @@ static bool only_gots(const struct session_own *o)
 	return at == o->pending.length;
 }
 
-/* Is it time to ask what has arrived? */
+/* Is it time to ask what has arrived? While the half that is asked for is confirmed the line carries the other. */
 static bool asks(const struct session *s)
 {
 	const struct session_own *o = s->own;
 
-	return !half_duplex(o) && o->marker_count < SESSION_MARKERS && s->data_sent - o->asked_at >= o->window / 4;
+	return !half_duplex(o) && o->marker_count < SESSION_MARKERS && s->data_sent - o->asked_at >= o->window / 2;
 }
 
 void session_data(struct session *s, struct view bytes, uint64_t now)
