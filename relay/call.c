@@ -36,6 +36,7 @@ struct call {
 	struct session session;
 	struct parts parts;
 	bool parts_open;
+	bool gone;	 /* our first words are said */
 	bool introduced; /* our news have left once: they say of which incarnation we are */
 	bool out_of_line;
 	bool ended;
@@ -431,16 +432,26 @@ static void begin_talk(struct call *c)
 		outcome = outbox_recover(c->relay, c->n, &err);
 	if (outcome == OUTCOME_DONE)
 		outcome = pass_feed(c->relay, c->n, &err);
-	if (outcome == OUTCOME_DONE)
-		outcome = tell_news(c, &err);
 	if (outcome != OUTCOME_DONE)
 		session_finish(&c->session, SESSION_END_LEAVE);
 	contain(c, outcome, &err);
 	offer_batches(c);
 	heed_limits(c);
-	session_go(&c->session);
 	c->looked_at = c->now;
 	c->look_at = c->now + LOOK_TIME;
+}
+
+/* The first words, when all is taken that came before them: a small batch is acknowledged by them. */
+static void speak_first(struct call *c)
+{
+	struct error err = ERROR_NONE;
+	enum outcome outcome = tell_news(c, &err);
+
+	if (outcome != OUTCOME_DONE)
+		session_finish(&c->session, SESSION_END_LEAVE);
+	contain(c, outcome, &err);
+	session_go(&c->session);
+	c->gone = true;
 }
 
 /* Whose hint is it? A hint, and a whole hello, can be repeated by whoever heard it: until there is proof nothing is done or
@@ -477,7 +488,7 @@ static void meet(struct call *c)
 		begin_talk(c);
 		return;
 	}
-	c->busy = true;
+	c->busy = c->gone = true;
 	session_finish(&c->session, SESSION_END_LEAVE);
 	session_go(&c->session);
 }
@@ -614,6 +625,9 @@ static void work(struct call *c)
 			/* Who has said meanwhile that this was all hears the news and the farewell together. */
 			read_line(c);
 			listened = more = true;
+		} else if (c->session.stands && !c->gone) {
+			speak_first(c);
+			more = true;
 		} else if (owes_news(c)) {
 			more = tell_owed(c);
 		}

@@ -24,7 +24,7 @@ subtest 'over the standard input and output of a program' => sub {
 	my ($a, $b) = pair($net, \&exec_call);
 
 	is(call($a)->{code}, 0, 'a call with nothing to say');
-	cmp_ok(octets($a), '<', 300, 'is short');
+	cmp_ok(octets($a), '<', 170, 'is short');
 	$a->mail('bob@b.example', text('there'));
 	$b->sendmail(text('back'), '-i', '-f', 'bob@b.example', '--', 'ann@a.example');
 	is(call($a)->{code}, 0, 'a call with mail both ways');
