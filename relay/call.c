@@ -1,4 +1,4 @@
-#include "relay/call.h"
+#include "relay/call_own.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -8,58 +8,14 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
-#include "lib/wire.h"
 #include "relay/intake.h"
 #include "relay/outbox.h"
-#include "relay/parts.h"
 #include "relay/pass.h"
-#include "relay/progress.h"
 
-/* Milliseconds between looks for mail that was handed in meanwhile. */
-#define LOOK_TIME 2000
-/* And when looking is put off since batches come in: what came before them is dispatched and delivered then, and nobody reads. */
-#define LOOK_TIME_BUSY 10000
 /* Octets read from the line at once. */
 #define LINE_PIECE 65536
 /* Milliseconds of a call that may go uncounted when the host goes down. */
 #define ACCOUNT_TIME 60000
-/* A batch of so many octets is noted as tried before its first octet leaves: another call need not send a part of it again. */
-#define WORTH_NOTING 16384
-
-struct call {
-	struct relay *relay;
-	struct neighbour *n;			/* null: an answerer does not know yet */
-	const struct config_neighbour *claimed; /* who it says it is; not proved yet */
-	struct line *line;
-	const struct call_terms *terms; /* null: an answerer has none */
-	struct call_report *report;
-	struct session session;
-	struct parts parts;
-	bool parts_open;
-	bool gone;	 /* our first words are said */
-	bool introduced; /* our news have left once: they say of which incarnation we are */
-	bool out_of_line;
-	bool ended;
-	bool busy; /* another process of ours works on this neighbour */
-	bool told_to_leave;
-	enum session_end end;
-	char text[300];
-	uint64_t now;
-	uint64_t begun;
-	uint64_t looked_at;
-	uint64_t look_at;	 /* when the queue is looked at next */
-	uint64_t moved_at;	 /* when anything went over the line last */
-	uint64_t account_at;	 /* when the ledger is brought up to date next */
-	uint64_t counted_octets; /* in the ledger already */
-	uint64_t counted_seconds;
-	uint64_t reading; /* sequence of the batch that `reading_fd` is open for */
-	int reading_fd;
-	uint64_t whole[SESSION_PARTS]; /* batches of theirs that are taken in, whose news have not left */
-	size_t whole_count;
-	struct buf told; /* what the neighbour told, not heeded yet */
-	uint8_t *piece;
-	struct progress progress;
-};
 
 static volatile sig_atomic_t leaving; /* so many signals, 2 at most */
 static const char told_to_leave[] = "ended by a signal; the next call goes on where this one ended";
@@ -81,298 +37,6 @@ void call_prepare(void)
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
 			sigaction(numbers[i], &action, NULL);
-}
-
-static void contain(struct call *c, enum outcome outcome, struct error *err)
-{
-	if (outcome != OUTCOME_DONE)
-		relay_trouble(c->relay, c->n != NULL ? c->n->config->name : c->line->name, err);
-	*err = ERROR_NONE;
-}
-
-/* ---- our batches ------------------------------------------------------------------------------------------ */
-
-static void close_batch(struct call *c)
-{
-	file_close(&c->reading_fd);
-	c->reading = 0;
-}
-
-static void offer_batches(struct call *c)
-{
-	const struct peer *p = &c->n->peer;
-
-	for (size_t i = 0; i < p->out_count; i++) {
-		const struct peer_batch *b = &p->out[i];
-
-		if (b->incarnation == p->incarnation)
-			session_offer(&c->session, b->sequence, b->class, b->size, b->sendings > 0);
-	}
-}
-
-/* Before the first octet leaves. */
-static void note_tried(struct call *c, struct peer_batch *b)
-{
-	struct error err = ERROR_NONE;
-
-	b->sent_age = c->relay->age.now;
-	b->sent = clock_now();
-	b->sendings++;
-	snprintf(b->carrier, sizeof b->carrier, "call");
-	c->n->changed = true;
-	if (b->size >= WORTH_NOTING)
-		contain(c, neighbour_save(c->relay, c->n, &err), &err);
-}
-
-static enum outcome open_batch(struct call *c, uint64_t sequence, struct error *err)
-{
-	char name[BATCH_FILE];
-	struct peer_batch *b = peer_out(&c->n->peer, sequence);
-
-	if (c->reading == sequence)
-		return OUTCOME_DONE;
-	close_batch(c);
-	if (b == NULL)
-		return error_set(err, EX_NOINPUT, "it is not out any more");
-	batch_file_name(b->incarnation, b->sequence, name);
-	if (file_open(&c->n->out, name, &c->reading_fd, err) != OUTCOME_DONE)
-		return err->outcome;
-	c->reading = sequence;
-	return OUTCOME_DONE;
-}
-
-static void give_octets(struct call *c, const struct session_event *event)
-{
-	struct peer_batch *b = peer_out(&c->n->peer, event->sequence);
-	struct error err = ERROR_NONE;
-	enum outcome outcome = open_batch(c, event->sequence, &err);
-	struct view bytes = view_of(c->piece, event->length);
-
-	if (outcome == OUTCOME_DONE)
-		outcome = file_read_at(c->reading_fd, c->piece, event->length, event->offset, "a batch", &err);
-	if (outcome != OUTCOME_DONE)
-		bytes.length = 0;
-	else if (!session_begun(&c->session, event->sequence))
-		note_tried(c, b);
-	contain(c, outcome, &err);
-	session_data(&c->session, bytes, c->now);
-	progress_sent(&c->progress, event->sequence, event->offset + event->length, event->size);
-}
-
-static void check_octets(struct call *c, const struct session_event *event)
-{
-	uint8_t hash[SESSION_HASH];
-	struct error err = ERROR_NONE;
-	enum outcome outcome = open_batch(c, event->sequence, &err);
-
-	if (outcome == OUTCOME_DONE)
-		outcome = file_hash(c->reading_fd, event->offset, "a batch", hash, &err);
-	session_checked(&c->session, event->sequence,
-	    outcome == OUTCOME_DONE && sodium_memcmp(hash, event->bytes.bytes, sizeof hash) == 0);
-	contain(c, outcome, &err);
-}
-
-static void batch_stopped(struct call *c, const struct session_event *event)
-{
-	static const char *const reasons[] = {
-	    [SESSION_STOP_TAKEN] = "the neighbour has it already",
-	    [SESSION_STOP_LATER] = "the neighbour cannot take it now",
-	    [SESSION_STOP_REFUSED] = "the neighbour refuses it; its log says why",
-	};
-	const struct peer_batch *b = peer_out(&c->n->peer, event->sequence);
-
-	close_batch(c);
-	if (b != NULL && event->stop != SESSION_STOP_TAKEN)
-		relay_log_batch(c->relay, b, "stopped", c->n->config->name, reasons[event->stop]);
-}
-
-static void batch_sent(struct call *c, uint64_t sequence)
-{
-	const struct peer_batch *b = peer_out(&c->n->peer, sequence);
-
-	if (b != NULL)
-		relay_log_sent(c->relay, c->n, b, c->line->name);
-}
-
-/* ---- news -------------------------------------------------------------------------------------------------- */
-
-/* Tells what the neighbour is to know; once at the beginning in any case. */
-static enum outcome tell_news(struct call *c, struct error *err)
-{
-	struct batch_header h;
-	struct buf news;
-	bool fresh = false;
-	enum outcome outcome = outbox_news(c->relay, c->n, &h, &fresh, err);
-
-	buf_init(&news, SESSION_NEWS);
-	if (outcome == OUTCOME_DONE && (fresh || !c->introduced)) {
-		wire_u32(&news, c->n->peer.incarnation);
-		batch_header_print_extensions(&h, &news);
-		if (session_news(&c->session, view_buf(&news))) {
-			c->introduced = true;
-			outbox_bare_sent(c->n);
-			for (size_t i = 0; i < c->whole_count; i++)
-				session_settled(&c->session, c->whole[i]);
-			c->whole_count = 0;
-		}
-	}
-	buf_release(&news);
-	batch_header_release(&h);
-	return outcome;
-}
-
-/* Batches that are acknowledged, or were taken apart, are no longer to be sent. */
-static void withdraw_batches(struct call *c, const struct ranges *before)
-{
-	for (size_t i = 0; i < before->count; i++)
-		for (uint64_t s = before->items[i].first; s <= before->items[i].last; s++)
-			if (peer_out(&c->n->peer, s) == NULL) {
-				session_withdraw(&c->session, s);
-				if (c->reading == s)
-					close_batch(c);
-			}
-}
-
-static void ours_out(const struct peer *p, struct ranges *out)
-{
-	for (size_t i = 0; i < p->out_count; i++)
-		if (p->out[i].incarnation == p->incarnation)
-			ranges_add(out, p->out[i].sequence, p->out[i].sequence);
-}
-
-static enum outcome take_news(struct call *c, struct view bytes, struct error *err)
-{
-	struct batch_header h = {.class = CLASS_URGENT};
-	uint32_t ours = c->n->peer.incarnation;
-	struct ranges before = {0};
-	struct reader r;
-	enum outcome outcome;
-
-	reader_init(&r, bytes);
-	h.incarnation = read_u32(&r);
-	snprintf(h.from, sizeof h.from, "%s", c->n->config->name);
-	snprintf(h.to, sizeof h.to, "%s", c->relay->queue.host);
-	outcome = r.failed ? error_set(err, EX_DATAERR, "news without an incarnation")
-			   : batch_header_parse_extensions(&h, r.rest, "what the neighbour tells", err);
-	if (outcome == OUTCOME_DONE) {
-		parts_settle(&c->parts, h.incarnation);
-		c->n->peer.contact = clock_now();
-		c->n->changed = true;
-		ours_out(&c->n->peer, &before);
-		outcome = outbox_take_header(c->relay, c->n, &h, err);
-	}
-	if (outcome == OUTCOME_DONE)
-		outcome = neighbour_save(c->relay, c->n, err);
-	withdraw_batches(c, &before);
-	/* All numbers are others now; the next call begins with them. */
-	if (c->n->peer.incarnation != ours)
-		session_finish(&c->session, SESSION_END_LEAVE);
-	ranges_release(&before);
-	batch_header_release(&h);
-	return outcome;
-}
-
-static void heed_news(struct call *c)
-{
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (c->told.length == 0)
-		return;
-	outcome = take_news(c, view_buf(&c->told), &err);
-	buf_clear(&c->told);
-	contain(c, outcome, &err);
-}
-
-/* ---- their batches ----------------------------------------------------------------------------------------- */
-
-static void begin_part(struct call *c, const struct session_event *event)
-{
-	const struct peer_source *source = peer_present(&c->n->peer);
-	uint64_t most = 2 * (c->relay->config.max_size + INTAKE_SPARE);
-	struct error err = ERROR_NONE;
-	enum outcome outcome = OUTCOME_DONE;
-	enum session_stop why = SESSION_STOP_LATER;
-
-	if (source != NULL && ranges_contain(&source->received, event->sequence)) {
-		/* It has not heard the acknowledgement. */
-		c->n->peer.ack_due = true;
-		why = SESSION_STOP_TAKEN;
-	} else if (c->parts.incarnation == 0) {
-		outcome = error_set(&err, EX_PROTOCOL, "a batch came before the incarnation of its sender");
-	} else if (event->size > most) {
-		outcome = error_set(&err, EX_DATAERR,
-		    "a batch of %llu octets is offered, more than any that this host would take (max-size)",
-		    (unsigned long long)event->size);
-		why = SESSION_STOP_REFUSED;
-	} else {
-		outcome = queue_room(&c->relay->queue, event->size - event->offset, &err);
-		if (outcome == OUTCOME_DONE && parts_begin(&c->parts, event->sequence, event->offset, &err) != NULL)
-			return;
-		outcome = err.outcome;
-	}
-	session_stop(&c->session, event->sequence, why);
-	contain(c, outcome, &err);
-}
-
-static void put_off_look(struct call *c)
-{
-	uint64_t latest = c->looked_at + LOOK_TIME_BUSY;
-	uint64_t at = c->now + LOOK_TIME < latest ? c->now + LOOK_TIME : latest;
-
-	if (at > c->look_at)
-		c->look_at = at;
-}
-
-static void add_to_part(struct call *c, const struct session_event *event)
-{
-	struct part *part = parts_find(&c->parts, event->sequence);
-	uint64_t before;
-	struct error err = ERROR_NONE;
-
-	if (part == NULL)
-		return;
-	before = part->size;
-	if (part_append(part, event->bytes, &err) != OUTCOME_DONE) {
-		part_cut(part, before, NULL);
-		session_stop(&c->session, event->sequence, SESSION_STOP_LATER);
-		contain(c, err.outcome, &err);
-	}
-	put_off_look(c);
-	progress_received(&c->progress, event->sequence, event->offset + event->bytes.length, event->size);
-}
-
-static void cut_part(struct call *c, const struct session_event *event)
-{
-	struct part *part = parts_find(&c->parts, event->sequence);
-	struct error err = ERROR_NONE;
-
-	if (part != NULL && event->offset < part->size)
-		contain(c, part_cut(part, event->offset, &err), &err);
-}
-
-static void take_part(struct call *c, const struct session_event *event)
-{
-	struct part *part = parts_find(&c->parts, event->sequence);
-	enum intake_verdict verdict = INTAKE_BUSY;
-	struct error err = ERROR_NONE;
-	enum outcome outcome = OUTCOME_DONE;
-
-	c->whole[c->whole_count++] = event->sequence;
-	if (part != NULL) {
-		outcome = intake_part(c->relay, c->n, c->parts.d, part->name, &verdict, &err);
-		if (outcome == OUTCOME_DONE)
-			parts_forget(&c->parts, part, false);
-		/* What was taken is on the disk; now the state that says so. */
-		if (outcome == OUTCOME_DONE)
-			outcome = neighbour_save(c->relay, c->n, &err);
-	}
-	contain(c, outcome, &err);
-	/* It is told, or there is nothing to tell. */
-	if (!c->n->peer.ack_due) {
-		session_settled(&c->session, event->sequence);
-		c->whole_count--;
-	}
 }
 
 /* ---- limits ------------------------------------------------------------------------------------------------ */
@@ -414,7 +78,7 @@ static void begin_talk(struct call *c)
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 
-	contain(c, intake_recover(c->relay, c->n->config->name, &err), &err);
+	call_contain(c, intake_recover(c->relay, c->n->config->name, &err), &err);
 	source = peer_present(&c->n->peer);
 	outcome = parts_open(&c->parts, &c->n->in, source == NULL ? 0 : source->incarnation, &err);
 	c->parts_open = true;
@@ -434,22 +98,22 @@ static void begin_talk(struct call *c)
 		outcome = pass_feed(c->relay, c->n, &err);
 	if (outcome != OUTCOME_DONE)
 		session_finish(&c->session, SESSION_END_LEAVE);
-	contain(c, outcome, &err);
-	offer_batches(c);
+	call_contain(c, outcome, &err);
+	call_offer(c);
 	heed_limits(c);
 	c->looked_at = c->now;
-	c->look_at = c->now + LOOK_TIME;
+	c->look_at = c->now + CALL_LOOK;
 }
 
 /* The first words, when all is taken that came before them: a small batch is acknowledged by them. */
 static void speak_first(struct call *c)
 {
 	struct error err = ERROR_NONE;
-	enum outcome outcome = tell_news(c, &err);
+	enum outcome outcome = call_tell(c, &err);
 
 	if (outcome != OUTCOME_DONE)
 		session_finish(&c->session, SESSION_END_LEAVE);
-	contain(c, outcome, &err);
+	call_contain(c, outcome, &err);
 	session_go(&c->session);
 	c->gone = true;
 }
@@ -483,7 +147,7 @@ static void meet(struct call *c)
 	struct error err = ERROR_NONE;
 
 	snprintf(c->report->peer, sizeof c->report->peer, "%s", c->claimed->name);
-	contain(c, relay_neighbour(c->relay, c->claimed->name, &c->n, &err), &err);
+	call_contain(c, relay_neighbour(c->relay, c->claimed->name, &c->n, &err), &err);
 	if (c->n != NULL) {
 		begin_talk(c);
 		return;
@@ -545,34 +209,34 @@ static void handle(struct call *c, const struct session_event *event)
 			begin_talk(c);
 		break;
 	case SESSION_READ:
-		give_octets(c, event);
+		call_give(c, event);
 		break;
 	case SESSION_CHECK:
-		check_octets(c, event);
+		call_check(c, event);
 		break;
 	case SESSION_BEGUN:
-		begin_part(c, event);
+		call_begin_part(c, event);
 		break;
 	case SESSION_DATA:
-		add_to_part(c, event);
+		call_add_to_part(c, event);
 		break;
 	case SESSION_CUT_BACK:
-		cut_part(c, event);
+		call_cut_part(c, event);
 		break;
 	case SESSION_WHOLE:
-		take_part(c, event);
+		call_take_part(c, event);
 		break;
 	case SESSION_TOLD:
 		buf_view(&c->told, event->bytes);
 		/* What is acknowledged is not to be sent. */
 		if (session_has_more(&c->session))
-			heed_news(c);
+			call_heed(c);
 		break;
 	case SESSION_STOPPED:
-		batch_stopped(c, event);
+		call_stopped(c, event);
 		break;
 	case SESSION_SENT:
-		batch_sent(c, event->sequence);
+		call_sent(c, event->sequence);
 		break;
 	case SESSION_CLOSED:
 		c->ended = true;
@@ -596,7 +260,7 @@ static bool tell_owed(struct call *c)
 	struct error err = ERROR_NONE;
 	bool due = c->n->peer.ack_due;
 
-	contain(c, tell_news(c, &err), &err);
+	call_contain(c, call_tell(c, &err), &err);
 	return due && !c->n->peer.ack_due;
 }
 
@@ -614,12 +278,12 @@ static void work(struct call *c)
 		more = session_next(&c->session, &event, c->now);
 		if (more) {
 			if (event.kind != SESSION_CLOSED)
-				heed_news(c);
+				call_heed(c);
 			handle(c, &event);
 		} else if (c->told.length > 0) {
 			if (c->session.output.length > 0 && !c->out_of_line)
 				write_line(c);
-			heed_news(c);
+			call_heed(c);
 			more = true;
 		} else if (owes_news(c) && !listened) {
 			/* Who has said meanwhile that this was all hears the news and the farewell together. */
@@ -642,12 +306,12 @@ static void look_at_queue(struct call *c)
 	struct error err = ERROR_NONE;
 
 	c->looked_at = c->now;
-	c->look_at = c->now + LOOK_TIME;
+	c->look_at = c->now + CALL_LOOK;
 	queue_follow_log(&c->relay->queue);
-	contain(c, pass_feed(c->relay, c->n, &err), &err);
-	offer_batches(c);
-	contain(c, tell_news(c, &err), &err);
-	contain(c, neighbour_save(c->relay, c->n, &err), &err);
+	call_contain(c, pass_feed(c->relay, c->n, &err), &err);
+	call_offer(c);
+	call_contain(c, call_tell(c, &err), &err);
+	call_contain(c, neighbour_save(c->relay, c->n, &err), &err);
 }
 
 /* What the call has cost since the last time. */
@@ -668,7 +332,7 @@ static void keep_account(struct call *c)
 	struct error err = ERROR_NONE;
 
 	account(c);
-	contain(c, ledger_write(c->terms->ledger, &q->tmp, &q->state, c->n->config->name, &err), &err);
+	call_contain(c, ledger_write(c->terms->ledger, &q->tmp, &q->state, c->n->config->name, &err), &err);
 }
 
 /* Milliseconds without a sign of life, or without proof. A program of ours may have to dial first. */
@@ -785,7 +449,7 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	}
 	say_last(c);
 	progress_end(&c->progress);
-	close_batch(c);
+	call_close_batch(c);
 	if (c->parts_open)
 		parts_close(&c->parts);
 	c->now = clock_steady_ms();
@@ -794,9 +458,9 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 	outcome = verdict(c, err);
 	/* What came last is to be delivered, too. */
 	if (c->n != NULL && c->session.stands)
-		contain(c, pass_feed(c->relay, c->n, &ignored), &ignored);
+		call_contain(c, pass_feed(c->relay, c->n, &ignored), &ignored);
 	if (c->n != NULL)
-		contain(c, neighbour_save(c->relay, c->n, &ignored), &ignored);
+		call_contain(c, neighbour_save(c->relay, c->n, &ignored), &ignored);
 	session_release(&c->session);
 	buf_release(&c->told);
 	free(c->piece);
