@@ -111,6 +111,7 @@ static enum outcome packing_begin(
 	p->header.incarnation = n->peer.incarnation;
 	p->header.sequence = p->sequence;
 	p->header.class = class;
+	p->header.dictionary = BATCH_DICTIONARY;
 	p->header.sealed = n->config->seal;
 	peer_fill_header(&n->peer, &p->header);
 	outcome = events_collect(

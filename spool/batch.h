@@ -46,6 +46,9 @@ struct batch_event {
 };
 #define BATCH_BITMAP_MAX 65536
 
+/* The preset dictionary that batches are compressed with: the newest, and the only one. */
+#define BATCH_DICTIONARY 1
+
 struct batch_header {
 	char from[LIMIT_HOST_NAME + 1];
 	char to[LIMIT_HOST_NAME + 1];
@@ -53,7 +56,7 @@ struct batch_header {
 	uint64_t sequence;    /* 0: carries only acknowledgements and events, and is not itself acknowledged */
 	uint8_t class;
 	bool sealed;
-	uint8_t dictionary; /* preset dictionary of the compression; 0: none, the only one known */
+	uint8_t dictionary; /* preset dictionary of the compression: BATCH_DICTIONARY, 0: none */
 
 	bool has_ack;
 	struct batch_ack ack;

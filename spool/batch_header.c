@@ -93,12 +93,20 @@ void batch_header_print_extensions(const struct batch_header *h, struct buf *out
 	buf_release(&value);
 }
 
+/* A batch without a body has nothing to compress. */
+static bool has_dictionary(const struct batch_header *h)
+{
+	return h->dictionary != 0 && h->sequence != 0;
+}
+
 static void write_rest(const struct batch_header *h, struct buf *out)
 {
 	wire_text(out, h->from);
 	wire_text(out, h->to);
 	wire_u32(out, h->incarnation);
 	wire_varint(out, h->sequence);
+	if (has_dictionary(h))
+		wire_varint(out, h->dictionary);
 	batch_header_print_extensions(h, out);
 }
 
@@ -114,7 +122,7 @@ static const char *header_fault(const struct batch_header *h)
 		return "a host name is not valid";
 	if (h->class > BATCH_CLASS_MAX)
 		return "there is no such class";
-	if (h->dictionary != 0)
+	if (h->dictionary > BATCH_DICTIONARY)
 		return "there is no such dictionary";
 	/* The acknowledgement's check belongs to its highest sequence: it cannot be cut here. */
 	if (h->has_ack && h->ack.received.count > LIMIT_ACK_RANGES)
@@ -140,6 +148,8 @@ enum outcome batch_header_write(const struct batch_header *h, struct buf *out, s
 		return error_set(err, EX_SOFTWARE, "cannot write the header of a batch for %s: %s", h->to, fault);
 	if (h->sealed && h->sequence != 0)
 		flags |= BATCH_FLAG_SEALED; /* a batch without a body has nothing to seal */
+	if (has_dictionary(h))
+		flags |= BATCH_FLAG_DICTIONARY;
 	buf_init(&rest, LIMIT_BATCH_HEADER);
 	write_rest(h, &rest);
 	buf_text(out, BATCH_MAGIC);
@@ -407,9 +417,13 @@ enum outcome batch_header_complete(
 
 		if (rest->failed || dictionary == 0)
 			return malformed(name, "the dictionary's number", err);
-		return error_set(err, EX_PROTOCOL,
-		    "%s is compressed with dictionary %llu, which this program does not have", name,
-		    (unsigned long long)dictionary);
+		if (dictionary > BATCH_DICTIONARY)
+			return error_set(err, EX_PROTOCOL,
+			    "%s is compressed with dictionary %llu, which this program does not have", name,
+			    (unsigned long long)dictionary);
+		if (h->sequence == 0)
+			return malformed(name, "it has a dictionary and no body", err);
+		h->dictionary = (uint8_t)dictionary;
 	}
 	return read_extensions(h, name, rest, err);
 }

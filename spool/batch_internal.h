@@ -39,6 +39,10 @@ enum batch_extension {
 #define BATCH_RATIO_FREE  ((uint64_t)1 << 20) /* octets that may unpack from anything */
 #define BATCH_WINDOW_BITS (-15)
 
+/* Preset dictionary BATCH_DICTIONARY, without the closing NUL. */
+extern const char batch_dictionary[];
+extern const size_t batch_dictionary_size;
+
 /* ---- header ----------------------------------------------------------------------------------------------
  */
 

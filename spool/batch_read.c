@@ -310,9 +310,11 @@ static enum outcome reader_open_body(struct batch_reader *r, struct view header,
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	batch_zip_memory(&r->zip);
-	if (inflateInit2(&r->zip, BATCH_WINDOW_BITS) != Z_OK)
+	r->zip_open = inflateInit2(&r->zip, BATCH_WINDOW_BITS) == Z_OK;
+	if (!r->zip_open ||
+	    (r->header.dictionary != 0 &&
+		inflateSetDictionary(&r->zip, (const Bytef *)batch_dictionary, (uInt)batch_dictionary_size) != Z_OK))
 		return error_set(err, EX_SOFTWARE, "cannot read %s: zlib does not start", r->name);
-	r->zip_open = true;
 	return OUTCOME_DONE;
 }
 

@@ -37,6 +37,54 @@ Test(batch, items_round_trip)
 	kit_close(&k);
 }
 
+/* Once mail has gone out with it, it must not change. */
+Test(batch, the_dictionary_is_the_one_of_the_format)
+{
+	static const uint8_t expected[] = {0x53, 0x7b, 0x65, 0x72, 0x93, 0x4f, 0x18, 0x5b, 0x34, 0xdb, 0x24, 0x2e,
+	    0xd1, 0xab, 0x2f, 0x86, 0x8e, 0xc1, 0x70, 0xa7, 0xbc, 0x65, 0xca, 0x5f, 0x92, 0xa2, 0x6d, 0x8a, 0x9b,
+	    0x3c, 0x48, 0xc0};
+	uint8_t hash[sizeof expected];
+
+	cr_assert_eq(batch_dictionary_size, 5790u);
+	crypto_generichash(hash, sizeof hash, (const uint8_t *)batch_dictionary, batch_dictionary_size, NULL, 0);
+	cr_assert_arr_eq(hash, expected, sizeof hash);
+}
+
+Test(batch, a_dictionary_makes_mail_smaller)
+{
+	static const char mail[] =
+	    "Received: from localhost (localhost [127.0.0.1])\r\n\tby village.example (Postfix) with ESMTP id 7\r\n"
+	    "From: Anna <anna@village.example>\r\nTo: bela@city.example\r\nSubject: Re: the boat\r\n"
+	    "Date: Sat, 28 Nov 2026 12:00:00 +0100\r\nMessage-ID: <1@village.example>\r\nMIME-Version: 1.0\r\n"
+	    "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nOn Tuesday.\r\n";
+	const struct kit_item items[] = {{"one", view_text(mail)}, {"again", view_text(mail)}};
+	struct kit k;
+
+	kit_open(&k);
+	for (size_t m = 0; m < MODES; m++) {
+		struct batch_header h = kit_header(modes[m], 7);
+		struct batch_header peeked;
+		uint64_t without;
+		uint64_t with;
+		int fd;
+
+		kit_write(&k, "b", &h, items, 2, 100);
+		cr_assert(file_exists(&k.dir, "b", &without));
+		h.dictionary = BATCH_DICTIONARY;
+		kit_write(&k, "b", &h, items, 2, 100);
+		cr_assert(file_exists(&k.dir, "b", &with));
+		kit_expect(&k, "b", items, 2);
+		cr_assert_lt(with + 120, without, "%llu and %llu octets", (unsigned long long)with,
+		    (unsigned long long)without);
+		cr_assert_eq(file_open(&k.dir, "b", &fd, &k.err), OUTCOME_DONE);
+		cr_assert_eq(batch_peek(fd, "b", &peeked, &k.err), OUTCOME_DONE, "%s", k.err.text);
+		cr_assert_eq(peeked.dictionary, BATCH_DICTIONARY);
+		batch_header_release(&peeked);
+		file_close(&fd);
+	}
+	kit_close(&k);
+}
+
 Test(batch, many_items)
 {
 	struct kit k;
@@ -412,7 +460,7 @@ Test(batch, writer_refuses_wrong_keys)
 		const struct host_keys *keys = i == 0 ? &k.city : &k.village;
 		const struct public_keys *peer = i == 1 ? &k.village.public : i == 2 ? &weak : &k.city.public;
 
-		h.dictionary = i == 3;
+		h.dictionary = i == 3 ? BATCH_DICTIONARY + 1 : 0;
 		cr_assert_neq(batch_writer_open(&w, fd, "b", &h, keys, peer, &k.err), OUTCOME_DONE, "case %d", i);
 		cr_assert_eq(k.err.code, i == 2 ? EX_CONFIG : EX_SOFTWARE);
 		batch_writer_release(&w);

@@ -273,6 +273,8 @@ Test(batch_damage, unknown_dictionary)
 	kit_open(&k);
 	header.bytes[BATCH_FLAGS_AT] |= BATCH_FLAG_DICTIONARY;
 	expect_forged(&k, view_buf(&header), view_of("\x63\0\0", 3), EX_PROTOCOL, "dictionary 5");
+	header.bytes[header.length - 1] = BATCH_DICTIONARY + 1;
+	expect_forged(&k, view_buf(&header), view_of("\x63\0\0", 3), EX_PROTOCOL, "dictionary 2");
 	header.bytes[header.length - 1] = 0;
 	expect_forged(&k, view_buf(&header), view_of("\x63\0\0", 3), EX_DATAERR, "dictionary");
 	buf_release(&header);

@@ -120,7 +120,9 @@ Test(batch_header, plain_values)
 		bool sealed;
 		uint64_t sequence;
 		uint8_t flags;
-	} cases[] = {{0, false, 0, 0}, {2, false, 0, 4}, {0, true, 1, 1}, {1, false, UINT64_MAX, 2}, {2, true, 5, 5}};
+		uint8_t dictionary;
+	} cases[] = {{0, false, 0, 0, 0}, {2, false, 0, 4, 0}, {0, true, 1, 1, 0}, {1, false, UINT64_MAX, 2, 0},
+	    {2, true, 5, 0x25, 1}, {1, false, 9, 0x22, 1}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct batch_header h = kit_header(KIT_PLAIN, cases[i].sequence);
@@ -130,6 +132,7 @@ Test(batch_header, plain_values)
 
 		h.class = cases[i].class;
 		h.sealed = cases[i].sealed;
+		h.dictionary = cases[i].dictionary;
 		bytes = kit_encode(&h);
 		cr_assert_eq(bytes.bytes[BATCH_FLAGS_AT], cases[i].flags);
 		cr_assert_eq(parse(view_buf(&bytes), &back, &err), OUTCOME_DONE, "%s", err.text);
@@ -199,7 +202,7 @@ Test(batch_header, what_cannot_be_written)
 		else if (i == 2)
 			h.class = 3;
 		else if (i == 3)
-			h.dictionary = 1;
+			h.dictionary = BATCH_DICTIONARY + 1;
 		else if (i == 4)
 			h.event_serial = 0;
 		else if (i == 5)
