@@ -10,6 +10,8 @@
 /* When so many octets are free, they are for so many milliseconds more, whoever writes: the disk need not be asked meanwhile. */
 #define COMMIT_AMPLE	  ((uint64_t)1 << 30)
 #define COMMIT_AMPLE_TIME 100
+/* Milliseconds for which a count of what waits in arrival logs holds while that is less than half of what may: far less comes. */
+#define COUNT_TIME 100
 /* Messages that share one wait; more would make the first of them wait long. */
 #define COMMIT_GROUP 256
 
@@ -30,7 +32,9 @@ struct committer {
 	atomic_bool kicked; /* a job that wakes the drain is on its way */
 	bool arrivals_opened;
 	uint64_t ample_until; /* monotonic milliseconds, of the loop */
-	uint64_t sealed_at;  /* when the first log was sealed that the drain has not been told of; 0: there is none */
+	uint64_t sealed_at; /* when the first log was sealed that the drain has not been told of; 0: there is none */
+	uint64_t waiting;   /* octets in arrival logs, as of `counted_at` */
+	uint64_t counted_at;
 	uint64_t last_small; /* monotonic milliseconds of the last message that came alone */
 	unsigned in_a_row;   /* of those, shortly after one another */
 	commit_done *done;
@@ -163,6 +167,18 @@ static void drain_soon(struct committer *c)
 		worker_give(c->drain.worker, mem_alloc(sizeof(struct job)));
 }
 
+/* What waits in arrival logs, counted now and then: meanwhile others can add only little. */
+static uint64_t waiting(struct committer *c)
+{
+	uint64_t now = clock_steady_ms();
+
+	if (c->counted_at == 0 || now - c->counted_at >= COUNT_TIME || c->waiting > ARRIVALS_MAX / 2) {
+		c->waiting = arrivals_waiting(&c->small.queue);
+		c->counted_at = now;
+	}
+	return c->waiting;
+}
+
 /*
  * A log has been sealed in the midst of a burst. Draining waits for the same disk as those who want to be answered: it
  * begins when they pause, or when much has gathered, or some time is over.
@@ -173,7 +189,7 @@ static void drain_in_time(struct committer *c)
 
 	if (c->sealed_at == 0)
 		c->sealed_at = now;
-	if (now - c->sealed_at >= COMMIT_DRAIN || arrivals_waiting(&c->small.queue) > ARRIVALS_MAX / 4)
+	if (now - c->sealed_at >= COMMIT_DRAIN || waiting(c) > ARRIVALS_MAX / 4)
 		drain_soon(c);
 }
 
@@ -182,7 +198,7 @@ static enum outcome await_room(struct committer *c, struct error *err)
 {
 	struct timespec pause = {.tv_nsec = 10000000};
 
-	for (unsigned waited = 0; arrivals_waiting(&c->small.queue) > ARRIVALS_MAX; waited += 10) {
+	for (unsigned waited = 0; waiting(c) > ARRIVALS_MAX; waited += 10) {
 		if (waited >= COMMIT_PATIENCE)
 			return error_set(err, EX_TEMPFAIL, "the arrival log is full and is drained too slowly");
 		arrivals_seal(&c->arrivals);
