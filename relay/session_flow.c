@@ -54,8 +54,9 @@ static void measure(struct session *s, const struct marker *m, uint64_t now)
 static void widen(struct session *s)
 {
 	struct session_own *o = s->own;
-	uint64_t wanted =
-	    s->rate / 1000 * (s->round_trip + WINDOW_AHEAD) + s->rate % 1000 * (s->round_trip + WINDOW_AHEAD) / 1000;
+	/* Half of it is confirmed at a time: the other half is to last for a round trip. */
+	uint64_t time = s->round_trip + (s->round_trip > WINDOW_AHEAD ? s->round_trip : WINDOW_AHEAD);
+	uint64_t wanted = s->rate / 1000 * time + s->rate % 1000 * time / 1000;
 
 	o->window = wanted < WINDOW_LEAST ? WINDOW_LEAST : wanted > WINDOW_MOST ? WINDOW_MOST : wanted;
 }
