@@ -12,9 +12,6 @@ use Sweep;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-# FULL=1 visits one point of two, FULL=2 all.
-$Sweep::stride = 2;
-
 my $relay = Hosts::program('packetboat-relay');
 
 sub hand_in {
