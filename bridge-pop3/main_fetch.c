@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "bridge-pop3/fetch.h"
+#include "lib/net_start.h"
 
 static const char usage[] = "usage: packetboat-fetch [-v] [-c CONF] [NAME ...]\n";
 
@@ -37,9 +38,5 @@ int main(int argc, char **argv)
 		return EX_OSERR;
 	}
 	start.config_path = config_path(start.config_path);
-	if (fetch_run(&start, &err) == OUTCOME_DONE)
-		return EX_OK;
-	if (err.text[0] != '\0')
-		fprintf(stderr, "packetboat-fetch: %s\n", err.text);
-	return err.code != EX_OK ? err.code : EX_TEMPFAIL;
+	return server_leave("fetch", fetch_run(&start, &err), &err);
 }

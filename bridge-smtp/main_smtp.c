@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "bridge-smtp/courier.h"
+#include "lib/net_start.h"
 
 static const char usage[] = "usage: packetboat-smtp [-v] [-c CONF] [--foreground]\n"
 			    "       packetboat-smtp [-v] [-c CONF] --once\n";
@@ -70,9 +71,5 @@ int main(int argc, char **argv)
 		outcome = courier_run(&start, &again, &err);
 		start.detach = false; /* it has left the terminal already */
 	} while (again);
-	if (outcome == OUTCOME_DONE)
-		return EX_OK;
-	if (err.text[0] != '\0')
-		fprintf(stderr, "packetboat-smtp: %s\n", err.text);
-	return err.code != EX_OK ? err.code : EX_TEMPFAIL;
+	return server_leave("smtp", outcome, &err);
 }

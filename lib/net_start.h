@@ -20,7 +20,7 @@ struct server_start {
 /* Reads the command line of packetboat-NAME, whose SERVICES end with null. The exit status to leave with at once, or -1. */
 int server_options_read(
     struct server_start *start, const char *name, const char *const *services, int argc, char **argv);
-/* Says ERR on standard error, if it has a text, and returns the exit status of packetboat-NAME. */
+/* Says ERR on standard error, if it has a text, and returns the exit status of packetboat-NAME, whatever program it is. */
 int server_leave(const char *name, enum outcome outcome, const struct error *err);
 
 #endif

@@ -7,7 +7,6 @@
 
 #include "lib/alloc.h"
 #include "lib/clock.h"
-#include "lib/text.h"
 #include "relay/intake.h"
 #include "relay/outbox.h"
 #include "relay/pass.h"

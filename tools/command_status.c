@@ -33,8 +33,8 @@ struct line {
 	const char *call_waits; /* for what; null: it is due */
 	struct ledger ledger;
 	uint64_t rate; /* octets a second, of the last call or by the configuration; 0: not known */
-	uint64_t
-	    sending_time; /* seconds for what waits; what is in no batch yet counts as if it could not be compressed */
+	/* Seconds for what waits; what is in no batch yet counts as if it could not be compressed. */
+	uint64_t sending_time;
 };
 
 /* ---- counting -------------------------------------------------------------------------------------------- */
