@@ -75,7 +75,7 @@ subtest 'somebody at a terminal' => sub {
 		sleep 30;
 		POSIX::_exit(0);
 	}
-	my $seen = $a->run({in => \$typed}, 'script', '-q', '-e', '-c', "$relay -c @{[$a->conf]} call b", '/dev/null');
+	my $seen = $a->run({in => \$typed}, 'script', '-q', '-e', '-c', "exec $relay -c @{[$a->conf]} call b", '/dev/null');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 	like($seen->{out}, qr{\rb: \S+/s  sending batch \d+: \S+ of \S+}, 'progress is shown, under the name of the neighbour');
