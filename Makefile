@@ -28,11 +28,11 @@ COMPILE   = $(CC) $(DEFINES) $(CPPFLAGS) -std=c11 $(WARNINGS) $(if $(DEV),-Werro
 LINK      = $(CC) $(CFLAGS) $(SANITIZE) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(LDFLAGS)
 
 # What each step needs, by header or command; .ci/deps knows the packages.
-NEED_RELAY := sodium.h zlib.h confuse.h
+NEED_RELAY := sodium.h zlib.h brotli/encode.h confuse.h
 NEED_BUILD := $(NEED_RELAY) jansson.h
 NEED_NET   := event2/event.h openssl/ssl.h ares.h idn2.h
 NEED_TEST  := $(NEED_BUILD) $(NEED_NET) criterion/criterion.h prove
-LIBS_BASE  := -lsodium -lz
+LIBS_BASE  := -lsodium -lz -lbrotlienc -lbrotlidec
 LIBS_CONF  := -lconfuse
 LIBS_JSON  := -ljansson
 LIBS_NET   := -levent_core -lssl -lcrypto -lcares -lidn2

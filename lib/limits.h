@@ -36,7 +36,7 @@
 
 /* One batch: items, and the bytes they may unpack to, against decompression bombs. */
 #define LIMIT_BATCH_ITEMS 65536
-/* deflate cannot exceed 1032:1; anything near that is not mail. Counted beyond the first megabyte. */
+/* Anything near that is not mail. Counted beyond the first megabyte. */
 #define LIMIT_BATCH_RATIO 1000
 /* The header of a batch with its extensions. */
 #define LIMIT_BATCH_HEADER 65536

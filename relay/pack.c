@@ -111,7 +111,6 @@ static enum outcome packing_begin(
 	p->header.incarnation = n->peer.incarnation;
 	p->header.sequence = p->sequence;
 	p->header.class = class;
-	p->header.dictionary = BATCH_DICTIONARY;
 	p->header.sealed = n->config->seal;
 	peer_fill_header(&n->peer, &p->header);
 	outcome = events_collect(
@@ -314,6 +313,23 @@ static enum outcome packing_note(struct packing *p, struct error *err)
 	return neighbour_save(p->relay, n, err);
 }
 
+/* Does ITEM still go into a batch of CLASS that holds RECORDS with OCTETS of content? */
+static bool fits(const struct neighbour *n, const struct ready *item, uint8_t class, size_t records, uint64_t octets)
+{
+	return item->class == class && records < LIMIT_BATCH_ITEMS - 1 &&
+	       (records == 0 || octets + item->size <= n->config->batch_size);
+}
+
+/* Content octets of the batch that begins with ITEMS[0], when all of it can be packed. */
+static uint64_t expected(const struct neighbour *n, const struct ready *items, size_t count)
+{
+	uint64_t octets = 0;
+
+	for (size_t i = 0; i < count && fits(n, &items[i], items[0].class, i, octets); i++)
+		octets += items[i].size;
+	return octets;
+}
+
 /* Packs records of one class from *AT on, until the batch is full. */
 static enum outcome pack_batch(struct relay *r, struct neighbour *n, struct settle *s, const struct ready *items,
     size_t count, size_t *at, struct error *err)
@@ -322,9 +338,9 @@ static enum outcome pack_batch(struct relay *r, struct neighbour *n, struct sett
 	uint8_t class = items[*at].class;
 	enum outcome outcome = packing_begin(p, r, n, class, err);
 
-	while (outcome == OUTCOME_DONE && *at < count && items[*at].class == class &&
-	       p->records.count < LIMIT_BATCH_ITEMS - 1 &&
-	       (p->records.count == 0 || p->octets + items[*at].size <= n->config->batch_size) &&
+	if (outcome == OUTCOME_DONE)
+		batch_writer_expect(&p->writer, expected(n, &items[*at], count - *at));
+	while (outcome == OUTCOME_DONE && *at < count && fits(n, &items[*at], class, p->records.count, p->octets) &&
 	       p->manifest.count < LIMIT_BATCH_ITEMS) {
 		const struct ready *item = &items[(*at)++];
 		struct error why = ERROR_NONE;

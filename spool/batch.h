@@ -18,10 +18,9 @@
 #ifndef SPOOL_BATCH_H
 #define SPOOL_BATCH_H
 
-#include <zlib.h>
-
 #include "lib/ranges.h"
 #include "lib/stream.h"
+#include "spool/codec.h"
 #include "spool/keys.h"
 
 enum batch_item_type {
@@ -46,9 +45,6 @@ struct batch_event {
 };
 #define BATCH_BITMAP_MAX 65536
 
-/* The preset dictionary that batches are compressed with: the newest, and the only one. */
-#define BATCH_DICTIONARY 1
-
 struct batch_header {
 	char from[LIMIT_HOST_NAME + 1];
 	char to[LIMIT_HOST_NAME + 1];
@@ -56,7 +52,9 @@ struct batch_header {
 	uint64_t sequence;    /* 0: carries only acknowledgements and events, and is not itself acknowledged */
 	uint8_t class;
 	bool sealed;
-	uint8_t dictionary; /* preset dictionary of the compression: BATCH_DICTIONARY, 0: none */
+	/* How the body is compressed. A writer finds out for itself, and what stands here is nothing to it. */
+	enum codec codec;
+	uint8_t dictionary; /* preset dictionary of the codec: CODEC_DICTIONARY, 0: none */
 
 	bool has_ack;
 	struct batch_ack ack;
@@ -97,23 +95,26 @@ struct batch_item {
 	struct source content;
 };
 
-/* Octets in one sealed chunk; of the hash that ties the chunks to their header; fed to the compressor at a time. */
+/* Octets in one sealed chunk; of the hash that ties the chunks to their header; given to the codec at a time. */
 #define BATCH_SEAL_CHUNK 65536
 #define BATCH_SEAL_HASH	 32
-#define BATCH_PIECE	 16384
+#define BATCH_PIECE	 8192
 
 struct batch_writer {
 	struct sink content; /* first: the content of the item that was begun */
 	int fd;
 	const char *name;
 	bool sealed;
-	z_stream zip;
-	bool zip_open;
+	const struct batch_header *header;
+	const struct host_keys *keys;
+	const struct public_keys *peer;
+	uint64_t expected;
+	struct compressor codec; /* open once the body has begun */
 	uint64_t item_left;
 	size_t items;
 	crypto_sign_state signature;
-	const struct host_keys *keys;
 	uint8_t *seal_key; /* guarded memory, null when sign-only */
+	uint8_t ephemeral[crypto_box_PUBLICKEYBYTES];
 	uint8_t seal_hash[BATCH_SEAL_HASH];
 	uint64_t chunk;
 	struct buf piece;  /* not yet compressed */
@@ -123,8 +124,12 @@ struct batch_writer {
 	uint8_t mark[BATCH_MARK];
 };
 
+/* NAME, HEADER and the keys must live until the writer is released. */
 enum outcome batch_writer_open(struct batch_writer *w, int fd, const char *name, const struct batch_header *header,
     const struct host_keys *keys, const struct public_keys *peer, struct error *err);
+/* Before the first item: so many octets of content are to come, more or less (when it is not said, few). Only size and
+ * time depend on it: see compressor_open. */
+void batch_writer_expect(struct batch_writer *w, uint64_t content);
 enum outcome batch_item_begin(
     struct batch_writer *w, enum batch_item_type type, struct view head, uint64_t size, struct error *err);
 enum outcome batch_writer_finish(struct batch_writer *w, struct error *err);
@@ -147,10 +152,10 @@ struct batch_reader {
 	uint8_t signature[crypto_sign_BYTES];
 	crypto_sign_state
 	    check; /* sign-only: over the bytes as they are unpacked, in case the file changed meanwhile */
-	z_stream zip;
-	bool zip_open;
-	bool zip_ended;
-	struct buf input; /* compressed bytes; zip.next_in points into it */
+	struct decompressor codec;
+	struct codec_io io;
+	bool stream_ended;
+	struct buf input; /* compressed bytes; io.in points into it */
 	struct buf head;
 	uint64_t packed; /* compressed bytes taken so far */
 	uint64_t unpacked;

@@ -122,8 +122,10 @@ static const char *header_fault(const struct batch_header *h)
 		return "a host name is not valid";
 	if (h->class > BATCH_CLASS_MAX)
 		return "there is no such class";
-	if (h->dictionary > BATCH_DICTIONARY)
-		return "there is no such dictionary";
+	if (h->codec > CODEC_BROTLI || h->dictionary > CODEC_DICTIONARY)
+		return "there is no such codec or dictionary";
+	if (h->codec != CODEC_DEFLATE && h->dictionary != 0)
+		return "its codec has no dictionary";
 	/* The acknowledgement's check belongs to its highest sequence: it cannot be cut here. */
 	if (h->has_ack && h->ack.received.count > LIMIT_ACK_RANGES)
 		return "the acknowledgement has too many ranges";
@@ -150,6 +152,8 @@ enum outcome batch_header_write(const struct batch_header *h, struct buf *out, s
 		flags |= BATCH_FLAG_SEALED; /* a batch without a body has nothing to seal */
 	if (has_dictionary(h))
 		flags |= BATCH_FLAG_DICTIONARY;
+	if (h->sequence != 0)
+		flags |= (uint8_t)(h->codec << BATCH_FLAG_CODEC_SHIFT);
 	buf_init(&rest, LIMIT_BATCH_HEADER);
 	write_rest(h, &rest);
 	buf_text(out, BATCH_MAGIC);
@@ -393,14 +397,15 @@ static enum outcome read_flags(struct batch_header *h, uint8_t flags, const char
 {
 	if ((flags & BATCH_FLAG_UNKNOWN) != 0)
 		return error_set(err, EX_PROTOCOL, "%s has flags that this program does not know", name);
-	if ((flags & BATCH_FLAG_CODEC) != 0)
+	h->codec = (enum codec)((flags >> BATCH_FLAG_CODEC_SHIFT) & 3);
+	if (h->codec > CODEC_BROTLI)
 		return error_set(err, EX_PROTOCOL, "%s is compressed in a way that this program does not know", name);
 	h->sealed = (flags & BATCH_FLAG_SEALED) != 0;
 	h->class = (flags >> BATCH_FLAG_CLASS_SHIFT) & 3;
 	if (h->class > BATCH_CLASS_MAX)
 		return malformed(name, "there is no such class", err);
-	if (h->sealed && h->sequence == 0)
-		return malformed(name, "it is sealed and has no body", err);
+	if ((h->sealed || h->codec != CODEC_DEFLATE) && h->sequence == 0)
+		return malformed(name, "it is sealed or compressed and has no body", err);
 	return OUTCOME_DONE;
 }
 
@@ -417,12 +422,14 @@ enum outcome batch_header_complete(
 
 		if (rest->failed || dictionary == 0)
 			return malformed(name, "the dictionary's number", err);
-		if (dictionary > BATCH_DICTIONARY)
+		if (dictionary > CODEC_DICTIONARY)
 			return error_set(err, EX_PROTOCOL,
 			    "%s is compressed with dictionary %llu, which this program does not have", name,
 			    (unsigned long long)dictionary);
 		if (h->sequence == 0)
 			return malformed(name, "it has a dictionary and no body", err);
+		if (h->codec != CODEC_DEFLATE)
+			return malformed(name, "it has a dictionary that is not of its codec", err);
 		h->dictionary = (uint8_t)dictionary;
 	}
 	return read_extensions(h, name, rest, err);

@@ -1,7 +1,5 @@
 #include "spool/batch_internal.h"
 
-#include "lib/alloc.h"
-
 /* Key of the chunks: BLAKE2b-256 of domain, shared secret and both public keys. SECRET is the caller's half.
  */
 static uint8_t *derive(const uint8_t *secret, const uint8_t *other, const uint8_t *ephemeral, const uint8_t *receiver)
@@ -72,23 +70,4 @@ bool batch_chunk_open(const struct batch_chunk_id *id, uint8_t *bytes, size_t le
 	chunk_nonce(id, nonce);
 	return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(
 		   bytes, NULL, bytes, length, bytes + length, id->header_hash, BATCH_SEAL_HASH, nonce, id->key) == 0;
-}
-
-static voidpf zip_take(voidpf opaque, uInt items, uInt size)
-{
-	(void)opaque;
-	return mem_array(items, size);
-}
-
-static void zip_give(voidpf opaque, voidpf memory)
-{
-	(void)opaque;
-	free(memory);
-}
-
-void batch_zip_memory(z_stream *zip)
-{
-	zip->zalloc = zip_take;
-	zip->zfree = zip_give;
-	zip->opaque = NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * What the parts of the batch format share: constants of spool/FORMAT.md, the header's codec, sealing, zlib's
- * memory. For spool/batch_*.c and the tests only.
+ * What the parts of the batch format share: constants of spool/FORMAT.md, the encoding of the header, sealing. For
+ * spool/batch_*.c and the tests only.
  */
 #ifndef SPOOL_BATCH_INTERNAL_H
 #define SPOOL_BATCH_INTERNAL_H
@@ -17,7 +17,7 @@
 #define BATCH_FLAGS_AT	       4
 #define BATCH_FLAG_SEALED      0x01
 #define BATCH_FLAG_CLASS_SHIFT 1
-#define BATCH_FLAG_CODEC       0x18 /* 0: raw deflate, the only one known */
+#define BATCH_FLAG_CODEC_SHIFT 3
 #define BATCH_FLAG_DICTIONARY  0x20
 #define BATCH_FLAG_UNKNOWN     0xc0
 #define BATCH_CLASS_MAX	       2
@@ -34,14 +34,9 @@ enum batch_extension {
 #define BATCH_HEADER_LEAD 8
 #define BATCH_HEADER_MAX  (BATCH_HEADER_LEAD + LIMIT_BATCH_HEADER)
 
-#define BATCH_SEAL_TAG	  crypto_aead_xchacha20poly1305_ietf_ABYTES
-#define BATCH_SIGNATURE	  crypto_sign_BYTES
-#define BATCH_RATIO_FREE  ((uint64_t)1 << 20) /* octets that may unpack from anything */
-#define BATCH_WINDOW_BITS (-15)
-
-/* Preset dictionary BATCH_DICTIONARY, without the closing NUL. */
-extern const char batch_dictionary[];
-extern const size_t batch_dictionary_size;
+#define BATCH_SEAL_TAG	 crypto_aead_xchacha20poly1305_ietf_ABYTES
+#define BATCH_SIGNATURE	 crypto_sign_BYTES
+#define BATCH_RATIO_FREE ((uint64_t)1 << 20) /* octets that may unpack from anything */
 
 /* ---- header ----------------------------------------------------------------------------------------------
  */
@@ -85,8 +80,5 @@ void batch_chunk_seal(const struct batch_chunk_id *id, uint8_t *bytes, size_t le
 /* Opens LENGTH bytes (without the tag that follows them) in place; false when they are not what was sealed.
  */
 bool batch_chunk_open(const struct batch_chunk_id *id, uint8_t *bytes, size_t length);
-
-/* Lets zlib take its memory from lib/alloc.h. */
-void batch_zip_memory(z_stream *zip);
 
 #endif

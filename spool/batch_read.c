@@ -38,8 +38,8 @@ static enum outcome reader_fill(struct batch_reader *r, struct error *err)
 		crypto_sign_update(&r->check, r->input.bytes, size);
 	}
 	r->packed += r->input.length;
-	r->zip.next_in = r->input.bytes;
-	r->zip.avail_in = (uInt)r->input.length;
+	r->io.in = r->input.bytes;
+	r->io.in_left = r->input.length;
 	return OUTCOME_DONE;
 }
 
@@ -48,7 +48,7 @@ static enum outcome reader_fill(struct batch_reader *r, struct error *err)
 
 static enum outcome reader_check_caps(const struct batch_reader *r, struct error *err)
 {
-	uint64_t taken = r->packed - r->zip.avail_in;
+	uint64_t taken = r->packed - r->io.in_left;
 
 	if (r->unpacked > r->limits.max_total)
 		return error_set(err, EX_DATAERR, "%s unpacks to more than the limit of %llu octets", r->name,
@@ -59,38 +59,37 @@ static enum outcome reader_check_caps(const struct batch_reader *r, struct error
 	return OUTCOME_DONE;
 }
 
-static enum outcome reader_inflate(struct batch_reader *r, struct error *err)
+static enum outcome reader_step(struct batch_reader *r, struct error *err)
 {
-	uInt room = r->zip.avail_out;
-	int status = inflate(&r->zip, Z_NO_FLUSH);
+	size_t room = r->io.out_left;
+	enum codec_state state = decompressor_run(&r->codec, &r->io);
 
-	r->unpacked += room - r->zip.avail_out;
-	if (status == Z_STREAM_END)
-		r->zip_ended = true;
-	else if (status != Z_OK && status != Z_BUF_ERROR)
+	r->unpacked += room - r->io.out_left;
+	if (state == CODEC_BROKEN)
 		return damaged(r, "it cannot be decompressed", err);
+	r->stream_ended = state == CODEC_ENDED;
 	return reader_check_caps(r, err);
 }
 
 /* Unpacks up to SIZE octets, at least one; *GOT is 0 only where the compressed stream ended. */
 static enum outcome reader_unpack(struct batch_reader *r, void *octets, size_t size, size_t *got, struct error *err)
 {
-	uInt room = size < BATCH_SEAL_CHUNK ? (uInt)size : BATCH_SEAL_CHUNK;
+	size_t room = size < BATCH_SEAL_CHUNK ? size : BATCH_SEAL_CHUNK;
 	enum outcome outcome = OUTCOME_DONE;
 
 	*got = 0;
-	r->zip.next_out = octets;
-	r->zip.avail_out = room;
-	while (outcome == OUTCOME_DONE && r->zip.avail_out == room && !r->zip_ended) {
-		/* Also without input: zlib may hold octets that had no room before. */
-		outcome = reader_inflate(r, err);
-		if (outcome != OUTCOME_DONE || r->zip.avail_out < room || r->zip_ended)
+	r->io.out = octets;
+	r->io.out_left = room;
+	while (outcome == OUTCOME_DONE && r->io.out_left == room && !r->stream_ended) {
+		/* Also without input: the codec may hold octets that had no room before. */
+		outcome = reader_step(r, err);
+		if (outcome != OUTCOME_DONE || r->io.out_left < room || r->stream_ended)
 			break;
 		if (r->body_at == r->body_end)
 			return damaged(r, "its compressed stream does not end", err);
 		outcome = reader_fill(r, err);
 	}
-	*got = room - r->zip.avail_out;
+	*got = room - r->io.out_left;
 	return outcome;
 }
 
@@ -184,16 +183,16 @@ static enum outcome reader_end(struct batch_reader *r, struct error *err)
 	if (outcome == OUTCOME_DONE && got > 0)
 		return damaged(r, "something follows its last item", err);
 	/* A sealed body may close with an empty chunk. */
-	if (outcome == OUTCOME_DONE && r->zip.avail_in == 0 && r->body_at < r->body_end)
+	if (outcome == OUTCOME_DONE && r->io.in_left == 0 && r->body_at < r->body_end)
 		outcome = reader_fill(r, err);
-	if (outcome == OUTCOME_DONE && (r->zip.avail_in > 0 || r->body_at < r->body_end))
+	if (outcome == OUTCOME_DONE && (r->io.in_left > 0 || r->body_at < r->body_end))
 		return damaged(r, "something follows its compressed stream", err);
 	return outcome;
 }
 
 static enum outcome reader_finish(struct batch_reader *r, struct error *err)
 {
-	enum outcome outcome = r->zip_open ? reader_end(r, err) : OUTCOME_DONE;
+	enum outcome outcome = r->codec.open ? reader_end(r, err) : OUTCOME_DONE;
 
 	if (outcome == OUTCOME_DONE && !r->header.sealed &&
 	    crypto_sign_final_verify(&r->check, r->signature, r->signer) != 0)
@@ -211,7 +210,7 @@ static enum outcome reader_item(struct batch_reader *r, struct error *err)
 	r->item.type = BATCH_END;
 	r->item.size = 0;
 	r->item.head = view_of(NULL, 0);
-	if (outcome == OUTCOME_DONE && r->zip_open)
+	if (outcome == OUTCOME_DONE && r->codec.open)
 		outcome = reader_varint(r, &type, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
@@ -309,12 +308,8 @@ static enum outcome reader_open_body(struct batch_reader *r, struct view header,
 		outcome = reader_unseal(r, header, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	batch_zip_memory(&r->zip);
-	r->zip_open = inflateInit2(&r->zip, BATCH_WINDOW_BITS) == Z_OK;
-	if (!r->zip_open ||
-	    (r->header.dictionary != 0 &&
-		inflateSetDictionary(&r->zip, (const Bytef *)batch_dictionary, (uInt)batch_dictionary_size) != Z_OK))
-		return error_set(err, EX_SOFTWARE, "cannot read %s: zlib does not start", r->name);
+	if (!decompressor_open(&r->codec, r->header.codec, r->header.dictionary))
+		return error_set(err, EX_SOFTWARE, "cannot read %s: the codec does not start", r->name);
 	return OUTCOME_DONE;
 }
 
@@ -384,9 +379,7 @@ enum outcome batch_reader_open(struct batch_reader *r, int fd, const char *name,
 
 void batch_reader_release(struct batch_reader *r)
 {
-	if (r->zip_open)
-		inflateEnd(&r->zip);
-	r->zip_open = false;
+	decompressor_close(&r->codec);
 	sodium_free(r->seal_key);
 	r->seal_key = NULL;
 	buf_release(&r->input);

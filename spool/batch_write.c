@@ -3,8 +3,11 @@
 #include "lib/alloc.h"
 
 /*
- * Input reaches zlib in pieces of BATCH_PIECE octets, whatever the caller's writes are, because deflate's
- * output may depend on how its input was cut. Output gathers in `plain` until a chunk is full.
+ * Input reaches the codec in pieces of BATCH_PIECE octets, whatever the caller's writes are, because its output may
+ * depend on how its input was cut. Output gathers in `plain` until a chunk is full.
+ *
+ * Header and body are begun when there is more than one piece, or at the end: what a codec makes of a batch of one piece
+ * is known before anything is written, and the smaller one is taken.
  */
 
 /* The reader refuses what unpacks to more than LIMIT_BATCH_RATIO; ours stays below this. */
@@ -33,13 +36,12 @@ static enum outcome writer_chunk(struct batch_writer *w, enum batch_chunk place,
 	return writer_put(w, w->plain.bytes, size, err);
 }
 
-/* Compresses the piece gathered so far. */
-static enum outcome writer_deflate(struct batch_writer *w, int flush, struct error *err)
+/* Compresses what was gathered. */
+static enum outcome writer_compress(struct batch_writer *w, enum codec_push push, struct error *err)
 {
-	int status;
+	struct codec_io io = {.in = w->piece.bytes, .in_left = w->piece.length};
+	enum codec_state state;
 
-	w->zip.next_in = w->piece.bytes;
-	w->zip.avail_in = (uInt)w->piece.length;
 	do {
 		if (w->plain.length == BATCH_SEAL_CHUNK) {
 			enum outcome outcome = writer_chunk(w, BATCH_CHUNK_MORE, err);
@@ -47,48 +49,131 @@ static enum outcome writer_deflate(struct batch_writer *w, int flush, struct err
 			if (outcome != OUTCOME_DONE)
 				return outcome;
 		}
-		w->zip.next_out = w->plain.bytes + w->plain.length;
-		w->zip.avail_out = (uInt)(BATCH_SEAL_CHUNK - w->plain.length);
-		status = deflate(&w->zip, flush);
-		w->plain.length = BATCH_SEAL_CHUNK - w->zip.avail_out;
-		if (status == Z_STREAM_ERROR)
-			return error_set(err, EX_SOFTWARE, "cannot compress for %s: zlib refuses", w->name);
-	} while (w->zip.avail_out == 0 && status != Z_STREAM_END);
-	buf_clear(&w->piece);
-	return OUTCOME_DONE;
+		io.out = w->plain.bytes + w->plain.length;
+		io.out_left = BATCH_SEAL_CHUNK - w->plain.length;
+		state = compressor_run(&w->codec, &io, push);
+		w->plain.length = BATCH_SEAL_CHUNK - io.out_left;
+	} while (state == CODEC_GOES_ON);
+	return state == CODEC_ENDED
+		   ? OUTCOME_DONE
+		   : error_set(err, EX_SOFTWARE, "cannot compress for %s: the codec refuses", w->name);
 }
 
 /*
- * Long runs of one octet shrink by up to 1032:1, which the reader would take for a bomb: where the ratio
- * comes near the limit, each piece ends in a flush, whose bytes keep it below.
+ * Long runs of one octet shrink by more than the reader believes: where the ratio comes near the limit, each piece ends
+ * in a flush, whose bytes keep it below: 4 of deflate, 13 of brotli.
  */
-static int writer_flush_mode(const struct batch_writer *w)
+static enum codec_push writer_push(const struct batch_writer *w)
 {
 	uint64_t packed = w->chunk * BATCH_SEAL_CHUNK + w->plain.length;
 
 	if (w->unpacked > BATCH_RATIO_FREE && w->unpacked - BATCH_RATIO_FREE > packed * RATIO_KEPT)
-		return Z_SYNC_FLUSH;
-	return Z_NO_FLUSH;
+		return CODEC_FLUSH;
+	return CODEC_MORE;
 }
+
+/* ---- the beginning --------------------------------------------------------------------------------------- */
+
+/* The header, and what goes before the first chunk. */
+static enum outcome writer_begin(struct batch_writer *w, enum codec codec, uint8_t dictionary, struct error *err)
+{
+	struct batch_header header = *w->header;
+	struct buf bytes;
+	enum outcome outcome;
+
+	header.codec = codec;
+	header.dictionary = dictionary;
+	buf_init(&bytes, BATCH_HEADER_MAX);
+	outcome = batch_header_write(&header, &bytes, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = writer_put(w, bytes.bytes, bytes.length, err);
+	if (outcome == OUTCOME_DONE && w->sealed) {
+		batch_seal_hash(view_buf(&bytes), w->seal_hash);
+		outcome = writer_put(w, w->ephemeral, sizeof w->ephemeral, err);
+	}
+	buf_release(&bytes);
+	return outcome;
+}
+
+static enum outcome writer_start(struct batch_writer *w, enum codec codec, uint8_t dictionary, struct error *err)
+{
+	if (!compressor_open(&w->codec, codec, dictionary, w->expected))
+		return error_set(err, EX_SOFTWARE, "cannot compress for %s: the codec does not start", w->name);
+	return OUTCOME_DONE;
+}
+
+/* More than one piece: brotli makes the least of that. */
+static enum outcome writer_go_on(struct batch_writer *w, struct error *err)
+{
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (!w->codec.open) {
+		outcome = writer_start(w, CODEC_BROTLI, 0, err);
+		if (outcome == OUTCOME_DONE)
+			outcome = writer_begin(w, CODEC_BROTLI, 0, err);
+	}
+	if (outcome == OUTCOME_DONE)
+		outcome = writer_compress(w, writer_push(w), err);
+	buf_clear(&w->piece);
+	return outcome;
+}
+
+/* Compresses the only piece into `plain`, which has room for all that becomes of it. */
+static enum outcome writer_try(struct batch_writer *w, enum codec codec, uint8_t dictionary, struct error *err)
+{
+	enum outcome outcome = writer_start(w, codec, dictionary, err);
+
+	w->plain.length = 0;
+	if (outcome == OUTCOME_DONE)
+		outcome = writer_compress(w, CODEC_END, err);
+	compressor_close(&w->codec);
+	return outcome;
+}
+
+/* One piece was all: both codecs are tried. */
+static enum outcome writer_small(struct batch_writer *w, struct error *err)
+{
+	enum outcome outcome = writer_try(w, CODEC_BROTLI, 0, err);
+	struct buf brotli;
+
+	buf_init(&brotli, BATCH_SEAL_CHUNK);
+	buf_view(&brotli, view_buf(&w->plain));
+	if (outcome == OUTCOME_DONE)
+		outcome = writer_try(w, CODEC_DEFLATE, CODEC_DICTIONARY, err);
+	if (outcome == OUTCOME_DONE && brotli.length <= w->plain.length) {
+		memcpy(w->plain.bytes, brotli.bytes, brotli.length);
+		w->plain.length = brotli.length;
+		outcome = writer_begin(w, CODEC_BROTLI, 0, err);
+	} else if (outcome == OUTCOME_DONE) {
+		outcome = writer_begin(w, CODEC_DEFLATE, CODEC_DICTIONARY, err);
+	}
+	buf_release(&brotli);
+	return outcome;
+}
+
+/* ---- content ---------------------------------------------------------------------------------------------
+ */
 
 static enum outcome writer_pack(struct batch_writer *w, const void *bytes, size_t size, struct error *err)
 {
 	const uint8_t *at = bytes;
 
-	w->unpacked += size;
 	while (size > 0) {
 		size_t room = BATCH_PIECE - w->piece.length;
 		size_t step = size < room ? size : room;
 
-		buf_append(&w->piece, at, step);
-		at += step;
-		size -= step;
-		if (w->piece.length == BATCH_PIECE) {
-			enum outcome outcome = writer_deflate(w, writer_flush_mode(w), err);
+		/* Only now: the piece before could have been the last. */
+		if (room == 0) {
+			enum outcome outcome = writer_go_on(w, err);
 
 			if (outcome != OUTCOME_DONE)
 				return outcome;
+			continue;
 		}
+		buf_append(&w->piece, at, step);
+		w->unpacked += step;
+		at += step;
+		size -= step;
 	}
 	return OUTCOME_DONE;
 }
@@ -106,84 +191,64 @@ static enum outcome writer_content(struct sink *self, const void *bytes, size_t 
 /* ---- opening ---------------------------------------------------------------------------------------------
  */
 
-static enum outcome writer_seal(
-    struct batch_writer *w, const struct public_keys *peer, struct view header, struct error *err)
+/* Null, or what is wrong. */
+static const char *keys_fault(
+    const struct batch_header *header, const struct host_keys *keys, const struct public_keys *peer)
 {
-	uint8_t ephemeral[crypto_box_PUBLICKEYBYTES];
+	if (strcmp(header->from, keys->public.host) != 0)
+		return "the keys to sign it with are those of another host";
+	if (header->sealed && strcmp(header->to, peer->host) != 0)
+		return "the key to seal it with is that of another host";
+	return NULL;
+}
 
-	w->seal_key = batch_seal_for(peer->seal, ephemeral);
-	if (w->seal_key == NULL)
+static enum outcome writer_prepare(struct batch_writer *w, struct error *err)
+{
+	struct buf bytes;
+	enum outcome outcome;
+
+	if (w->sealed)
+		w->seal_key = batch_seal_for(w->peer->seal, w->ephemeral);
+	if (w->sealed && w->seal_key == NULL)
 		return error_set(
-		    err, EX_CONFIG, "cannot seal a batch for %s: its sealing key is not a good one", peer->host);
-	batch_seal_hash(header, w->seal_hash);
-	w->sealed = true;
-	return writer_put(w, ephemeral, sizeof ephemeral, err);
-}
-
-/* How much deflate looks at before it makes a block: mail changes its kind often, and smaller blocks follow it better than
- * larger ones. */
-#define ZIP_MEMORY 7
-
-static bool zip_begin(z_stream *zip, uint8_t dictionary)
-{
-	if (deflateInit2(zip, 9, Z_DEFLATED, BATCH_WINDOW_BITS, ZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
-		return false;
-	return dictionary == 0 ||
-	       deflateSetDictionary(zip, (const Bytef *)batch_dictionary, (uInt)batch_dictionary_size) == Z_OK;
-}
-
-static enum outcome writer_zip(struct batch_writer *w, uint8_t dictionary, struct error *err)
-{
-	/* Room for a chunk and its tag at once: zlib writes into it directly. */
+		    err, EX_CONFIG, "cannot seal a batch for %s: its sealing key is not a good one", w->peer->host);
+	/* Room for a chunk and its tag at once: the codec writes into it directly. */
 	buf_init(&w->plain, BATCH_SEAL_CHUNK + BATCH_SEAL_TAG);
 	buf_extend(&w->plain, BATCH_SEAL_CHUNK + BATCH_SEAL_TAG);
 	buf_clear(&w->plain);
 	buf_init(&w->piece, BATCH_PIECE);
-	batch_zip_memory(&w->zip);
-	w->zip_open = true;
-	if (!zip_begin(&w->zip, dictionary))
-		return error_set(err, EX_SOFTWARE, "cannot compress for %s: zlib does not start", w->name);
-	return OUTCOME_DONE;
-}
-
-static enum outcome writer_begin(struct batch_writer *w, const struct batch_header *header, struct view bytes,
-    const struct public_keys *peer, struct error *err)
-{
-	enum outcome outcome;
-
-	crypto_sign_init(&w->signature);
-	crypto_sign_update(&w->signature, (const uint8_t *)BATCH_SIGN_DOMAIN, sizeof BATCH_SIGN_DOMAIN);
-	outcome = writer_put(w, bytes.bytes, bytes.length, err);
-	if (outcome != OUTCOME_DONE || header->sequence == 0)
-		return outcome;
-	if (header->sealed)
-		outcome = writer_seal(w, peer, bytes, err);
-	return outcome == OUTCOME_DONE ? writer_zip(w, header->dictionary, err) : outcome;
+	/* The header is written when the codec is known; whether it can be said is found out now. */
+	buf_init(&bytes, BATCH_HEADER_MAX);
+	outcome = batch_header_write(w->header, &bytes, err);
+	buf_release(&bytes);
+	return outcome;
 }
 
 enum outcome batch_writer_open(struct batch_writer *w, int fd, const char *name, const struct batch_header *header,
     const struct host_keys *keys, const struct public_keys *peer, struct error *err)
 {
-	struct buf bytes;
+	const char *fault = keys_fault(header, keys, peer);
 	enum outcome outcome;
 
-	*w = (struct batch_writer){.content = {writer_content}, .fd = fd, .name = name, .keys = keys};
+	*w = (struct batch_writer){
+	    .content = {writer_content}, .fd = fd, .name = name, .header = header, .keys = keys, .peer = peer};
 	if (sodium_init() < 0)
 		return error_set(err, EX_OSERR, "cannot write %s: libsodium does not start", name);
-	if (strcmp(header->from, keys->public.host) != 0)
-		return error_set(err, EX_SOFTWARE, "cannot sign a batch from %s with the keys of %s", header->from,
-		    keys->public.host);
-	if (header->sealed && strcmp(header->to, peer->host) != 0)
+	if (fault != NULL)
 		return error_set(
-		    err, EX_SOFTWARE, "cannot seal a batch for %s with the keys of %s", header->to, peer->host);
-	buf_init(&bytes, BATCH_HEADER_MAX);
-	outcome = batch_header_write(header, &bytes, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = writer_begin(w, header, view_buf(&bytes), peer, err);
-	buf_release(&bytes);
+		    err, EX_SOFTWARE, "cannot write a batch from %s to %s: %s", header->from, header->to, fault);
+	w->sealed = header->sealed && header->sequence != 0;
+	crypto_sign_init(&w->signature);
+	crypto_sign_update(&w->signature, (const uint8_t *)BATCH_SIGN_DOMAIN, sizeof BATCH_SIGN_DOMAIN);
+	outcome = header->sequence == 0 ? writer_begin(w, CODEC_DEFLATE, 0, err) : writer_prepare(w, err);
 	if (outcome != OUTCOME_DONE)
 		batch_writer_release(w);
 	return outcome;
+}
+
+void batch_writer_expect(struct batch_writer *w, uint64_t content)
+{
+	w->expected = content;
 }
 
 /* ---- items and end ---------------------------------------------------------------------------------------
@@ -206,7 +271,7 @@ enum outcome batch_item_begin(
 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	if (!w->zip_open || type == BATCH_END)
+	if (w->header->sequence == 0 || type == BATCH_END)
 		return error_set(err, EX_SOFTWARE, "cannot write %s: no item may stand here", w->name);
 	if (w->items == LIMIT_BATCH_ITEMS || head.length > LIMIT_ENVELOPE)
 		return error_set(err, EX_DATAERR, "cannot write %s: %s", w->name,
@@ -234,7 +299,7 @@ static enum outcome writer_end_body(struct batch_writer *w, struct error *err)
 	enum outcome outcome = writer_pack(w, &end, 1, err);
 
 	if (outcome == OUTCOME_DONE)
-		outcome = writer_deflate(w, Z_FINISH, err);
+		outcome = w->codec.open ? writer_compress(w, CODEC_END, err) : writer_small(w, err);
 	if (outcome == OUTCOME_DONE && (w->sealed || w->plain.length > 0))
 		outcome = writer_chunk(w, BATCH_CHUNK_LAST, err);
 	return outcome;
@@ -245,7 +310,7 @@ enum outcome batch_writer_finish(struct batch_writer *w, struct error *err)
 	uint8_t signature[BATCH_SIGNATURE];
 	enum outcome outcome = writer_between_items(w, err);
 
-	if (outcome == OUTCOME_DONE && w->zip_open)
+	if (outcome == OUTCOME_DONE && w->header->sequence != 0)
 		outcome = writer_end_body(w, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
@@ -257,9 +322,7 @@ enum outcome batch_writer_finish(struct batch_writer *w, struct error *err)
 
 void batch_writer_release(struct batch_writer *w)
 {
-	if (w->zip_open)
-		deflateEnd(&w->zip);
-	w->zip_open = false;
+	compressor_close(&w->codec);
 	sodium_free(w->seal_key);
 	w->seal_key = NULL;
 	buf_release(&w->piece);

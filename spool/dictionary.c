@@ -1,10 +1,10 @@
-#include "spool/batch_internal.h"
+#include "spool/codec.h"
 
 /*
  * What most mail has in it, the most usual last, where deflate finds it cheapest. Once mail has gone out with it, not an octet of it
  * may change: a better one is dictionary 2.
  */
-const char batch_dictionary[] =
+const char codec_dictionary[] =
     /* clang-format off */
     "<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Transitional//EN\" "
     "\"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd\">\n"
@@ -180,4 +180,4 @@ const char batch_dictionary[] =
     "To: \n"
     "From: \n";
 /* clang-format on */
-const size_t batch_dictionary_size = sizeof batch_dictionary - 1;
+const size_t codec_dictionary_size = sizeof codec_dictionary - 1;

@@ -67,5 +67,18 @@ if ($edge > 0) {
 }
 is(scalar($a->waiting), 0, 'acknowledged at A');
 is(scalar($b->waiting), 0, '... and at B');
+# The largest content that is compressed as well as can be: that takes more memory than what passes through.
+{
+	my @words = map { CORE::join('', map { chr(97 + int rand 26) } 1 .. 2 + rand 9) } 1 .. 3000;
+	my $text = "From: ann\@a.example\nSubject: words\nDate: Mon, 23 Nov 2026 02:51:19 +0000\nMessage-ID: <words\@a.example>\n\n";
+	my $least = length $text;
+
+	$text .= CORE::join(' ', map { $words[rand @words] } 1 .. 10) . "\n" while length $text < 1_950_000;
+	$a->mail('bob@b.example', $text);
+	measured('pass at A with words', $a, {}, @relay, $a->conf, 'run');
+	measured('pass at B', $b, {}, @relay, $b->conf, 'run');
+	my ($words) = Hosts::files($b->spool('mail/bob/new'));
+	ok(defined $words && Hosts::slurp($words) =~ /\Q@{[substr $text, $least]}\E\z/, 'the words arrive');
+}
 diag("$megabytes MB, at most $most kB resident");
 $net->done;

@@ -4,8 +4,8 @@
  *	'p'  a file as it is, for batch_peek and a reader
  *	'f'  header and body, signed here: behind the signature
  *	'h'  a header, with the smallest body, signed here
- *	'b'  the compressed stream under a good header
- *	'i'  the octets of the items, compressed here
+ *	'b'  the compressed stream under a good header; 'B' of brotli
+ *	'i'  the octets of the items, compressed here; 'I' by brotli
  *	's'  the compressed stream, sealed here
  *	'c'  a sealed body as it is: ephemeral key and chunks
  *
@@ -50,9 +50,9 @@ static void keys_once(void)
 }
 
 /* From city to city: one pair of keys is enough. */
-static void good_header(bool sealed, struct buf *out)
+static void good_header(bool sealed, enum codec codec, struct buf *out)
 {
-	struct batch_header h = {.from = "city", .to = "city", .sequence = 1, .sealed = sealed};
+	struct batch_header h = {.from = "city", .to = "city", .sequence = 1, .sealed = sealed, .codec = codec};
 
 	hold(batch_header_write(&h, out, NULL) == OUTCOME_DONE);
 }
@@ -123,12 +123,23 @@ static void deflated(struct view octets, struct buf *out)
 {
 	z_stream zip = {.next_in = (Bytef *)(uintptr_t)octets.bytes, .avail_in = (uInt)octets.length};
 
-	hold(deflateInit2(&zip, 1, Z_DEFLATED, BATCH_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+	hold(deflateInit2(&zip, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) == Z_OK);
 	zip.avail_out = (uInt)deflateBound(&zip, octets.length);
 	zip.next_out = buf_extend(out, zip.avail_out);
 	hold(deflate(&zip, Z_FINISH) == Z_STREAM_END);
 	out->length -= zip.avail_out;
 	deflateEnd(&zip);
+}
+
+static void brotlied(struct view octets, struct buf *out)
+{
+	size_t length = BrotliEncoderMaxCompressedSize(octets.length) + 16;
+	uint8_t *place = buf_extend(out, length);
+	size_t room = length;
+
+	hold(
+	    BrotliEncoderCompress(1, CODEC_WINDOW, BROTLI_MODE_GENERIC, octets.length, octets.bytes, &length, place));
+	out->length -= room - length;
 }
 
 static void sealed(struct view stream, struct buf *out)
@@ -169,10 +180,13 @@ static void sign(struct buf *file)
 /* The file that MODE makes of REST. */
 static void build(uint8_t mode, struct view rest, struct buf *file)
 {
-	if (mode == 'b' || mode == 'i' || mode == 's' || mode == 'c')
-		good_header(mode == 's' || mode == 'c', file);
+	if (strchr("bBiIsc", mode) != NULL)
+		good_header(
+		    mode == 's' || mode == 'c', mode == 'B' || mode == 'I' ? CODEC_BROTLI : CODEC_DEFLATE, file);
 	if (mode == 'i')
 		deflated(rest, file);
+	else if (mode == 'I')
+		brotlied(rest, file);
 	else if (mode == 's')
 		sealed(rest, file);
 	else
@@ -193,7 +207,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd;
 
 	keys_once();
-	if (size == 0 || size > 1 << 20 || strchr("pfhbisc", data[0]) == NULL || data[0] == '\0')
+	if (size == 0 || size > 1 << 20 || strchr("pfhbBiIsc", data[0]) == NULL || data[0] == '\0')
 		return 0;
 	buf_init(&file, 4 << 20);
 	buf_init(&octets, 8 << 20);
@@ -206,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		hold(err.text[0] != '\0');
 	batch_header_release(&header);
 	good = read_batch(fd, &octets);
-	if (good && data[0] == 'i')
+	if (good && (data[0] == 'i' || data[0] == 'I'))
 		hold(view_equal(view_buf(&octets), view_of(data + 1, size - 1)));
 	close(fd);
 	buf_release(&octets);

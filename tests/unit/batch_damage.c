@@ -129,13 +129,18 @@ static void expect_forged(struct kit *k, struct view header, struct view body, i
 	cr_assert(strstr(k->err.text, says) != NULL, "expected %s: %s", says, k->err.text);
 }
 
+static const enum codec codecs[] = {CODEC_DEFLATE, CODEC_BROTLI};
+#define CODECS 2
+
 /* Offers OCTETS as the unpacked body of a sign-only batch. */
 static void expect_items(struct kit *k, struct view octets, int code, const char *says)
 {
-	kit_forge_items(k, "f", octets);
-	cr_assert_neq(kit_read(k, "f"), OUTCOME_DONE, "expected: %s", says);
-	cr_assert_eq(k->err.code, code, "%s", k->err.text);
-	cr_assert(strstr(k->err.text, says) != NULL, "expected %s: %s", says, k->err.text);
+	for (size_t c = 0; c < CODECS; c++) {
+		kit_forge_items(k, "f", codecs[c], octets);
+		cr_assert_neq(kit_read(k, "f"), OUTCOME_DONE, "expected: %s", says);
+		cr_assert_eq(k->err.code, code, "%s", k->err.text);
+		cr_assert(strstr(k->err.text, says) != NULL, "expected %s: %s", says, k->err.text);
+	}
 }
 
 Test(batch_damage, malformed_bodies)
@@ -145,8 +150,10 @@ Test(batch_damage, malformed_bodies)
 	struct kit k;
 
 	kit_open(&k);
-	kit_forge_items(&k, "f", view_of("\1\1h\2ab\0", 7));
-	cr_assert_eq(kit_read(&k, "f"), OUTCOME_DONE, "%s", k.err.text);
+	for (size_t c = 0; c < CODECS; c++) {
+		kit_forge_items(&k, "f", codecs[c], view_of("\1\1h\2ab\0", 7));
+		cr_assert_eq(kit_read(&k, "f"), OUTCOME_DONE, "%s", k.err.text);
+	}
 
 	expect_items(&k, view_of("", 0), EX_DATAERR, "ends too early");
 	expect_items(&k, view_of("\1", 1), EX_DATAERR, "ends too early");
@@ -168,6 +175,47 @@ Test(batch_damage, malformed_bodies)
 	kit_close(&k);
 }
 
+/* RFC 7932: 3b is a window of 2^22 and the last meta-block, empty; 11 is no window. */
+Test(batch_damage, malformed_brotli)
+{
+	struct batch_header h = kit_header(KIT_PLAIN, 1);
+	struct buf header;
+	struct buf items;
+	struct buf body;
+	struct kit k;
+
+	kit_open(&k);
+	h.codec = CODEC_BROTLI;
+	header = kit_encode(&h);
+	buf_init(&items, 200000);
+	buf_text(&items, "\1");
+	buf_byte(&items, 0);
+	wire_varint(&items, 100000);
+	for (size_t i = 0; i < 100000; i++)
+		buf_byte(&items, (uint8_t)(i * i >> 7));
+	buf_byte(&items, 0);
+	body = kit_brotli(view_buf(&items), CODEC_WINDOW);
+	kit_forge(&k, "f", &k.village, view_buf(&header), view_buf(&body));
+	cr_assert_eq(kit_read(&k, "f"), OUTCOME_DONE, "%s", k.err.text);
+	for (size_t length = 0; length < body.length; length += 1 + length / 7)
+		expect_forged(&k, view_buf(&header), view_of(body.bytes, length), EX_DATAERR, "does not end");
+	buf_byte(&body, 0);
+	expect_forged(&k, view_buf(&header), view_buf(&body), EX_DATAERR, "follows its compressed stream");
+	buf_release(&body);
+	body = kit_brotli(view_buf(&items), CODEC_WINDOW + 1);
+	expect_forged(&k, view_buf(&header), view_buf(&body), EX_DATAERR, "decompressed");
+	buf_release(&body);
+	body = kit_brotli(view_buf(&items), CODEC_WINDOW + 2);
+	expect_forged(&k, view_buf(&header), view_buf(&body), EX_DATAERR, "decompressed");
+	buf_release(&body);
+	expect_forged(&k, view_buf(&header), view_of("\x3b", 1), EX_DATAERR, "ends too early");
+	expect_forged(&k, view_buf(&header), view_of("\x11\x03", 2), EX_DATAERR, "decompressed");
+	expect_forged(&k, view_buf(&header), view_of("\xff\xff\xff", 3), EX_DATAERR, "decompressed");
+	buf_release(&items);
+	buf_release(&header);
+	kit_close(&k);
+}
+
 Test(batch_damage, unknown_versions_and_codecs)
 {
 	static const struct {
@@ -179,7 +227,7 @@ Test(batch_damage, unknown_versions_and_codecs)
 	    {0, 'Q', EX_DATAERR, "not a batch file"},
 	    {3, 0, EX_PROTOCOL, "version 0"},
 	    {3, 2, EX_PROTOCOL, "version 2"},
-	    {4, 0x0a, EX_PROTOCOL, "compressed in a way"},
+	    {4, 0x12, EX_PROTOCOL, "compressed in a way"},
 	    {4, 0x1a, EX_PROTOCOL, "compressed in a way"},
 	    {4, 0x42, EX_PROTOCOL, "flags"},
 	    {4, 0x82, EX_PROTOCOL, "flags"},
@@ -215,6 +263,8 @@ Test(batch_damage, sealed_and_bare)
 
 	kit_open(&k);
 	header.bytes[BATCH_FLAGS_AT] |= BATCH_FLAG_SEALED;
+	expect_forged(&k, view_buf(&header), view_of(NULL, 0), EX_DATAERR, "no body");
+	header.bytes[BATCH_FLAGS_AT] = CODEC_BROTLI << BATCH_FLAG_CODEC_SHIFT;
 	expect_forged(&k, view_buf(&header), view_of(NULL, 0), EX_DATAERR, "no body");
 	buf_release(&header);
 	kit_close(&k);
@@ -273,10 +323,13 @@ Test(batch_damage, unknown_dictionary)
 	kit_open(&k);
 	header.bytes[BATCH_FLAGS_AT] |= BATCH_FLAG_DICTIONARY;
 	expect_forged(&k, view_buf(&header), view_of("\x63\0\0", 3), EX_PROTOCOL, "dictionary 5");
-	header.bytes[header.length - 1] = BATCH_DICTIONARY + 1;
+	header.bytes[header.length - 1] = CODEC_DICTIONARY + 1;
 	expect_forged(&k, view_buf(&header), view_of("\x63\0\0", 3), EX_PROTOCOL, "dictionary 2");
 	header.bytes[header.length - 1] = 0;
 	expect_forged(&k, view_buf(&header), view_of("\x63\0\0", 3), EX_DATAERR, "dictionary");
+	header.bytes[header.length - 1] = CODEC_DICTIONARY;
+	header.bytes[BATCH_FLAGS_AT] |= CODEC_BROTLI << BATCH_FLAG_CODEC_SHIFT;
+	expect_forged(&k, view_buf(&header), view_of("\x3b", 1), EX_DATAERR, "not of its codec");
 	buf_release(&header);
 	header = kit_encode(&h);
 	header.bytes[BATCH_FLAGS_AT] |= BATCH_FLAG_DICTIONARY;
@@ -364,7 +417,7 @@ Test(batch_damage, chunks_keep_their_places)
 	struct batch_header h = kit_header(KIT_SEALED, 1);
 	size_t chunk = BATCH_SEAL_CHUNK + BATCH_SEAL_TAG;
 	struct kit_item item;
-	struct buf header = kit_encode(&h);
+	struct buf header;
 	struct buf bytes;
 	struct buf noise;
 	struct buf swapped;
@@ -372,6 +425,8 @@ Test(batch_damage, chunks_keep_their_places)
 	struct kit k;
 
 	kit_open(&k);
+	h.codec = CODEC_BROTLI; /* as the writer finds best */
+	header = kit_encode(&h);
 	noise = kit_noise(5 * BATCH_SEAL_CHUNK / 2);
 	item = (struct kit_item){"", view_buf(&noise)};
 	kit_write(&k, "b", &h, &item, 1, 10000);
@@ -459,9 +514,9 @@ Test(batch_damage, too_many_items)
 	for (size_t i = 0; i < LIMIT_BATCH_ITEMS + 1; i++)
 		buf_append(&octets, "\1\0\0", 3);
 	buf_byte(&octets, 0);
-	kit_forge_items(&k, "f", view_from(view_buf(&octets), 3));
+	kit_forge_items(&k, "f", CODEC_DEFLATE, view_from(view_buf(&octets), 3));
 	cr_assert_eq(kit_read(&k, "f"), OUTCOME_DONE, "%s", k.err.text);
-	kit_forge_items(&k, "f", view_buf(&octets));
+	kit_forge_items(&k, "f", CODEC_DEFLATE, view_buf(&octets));
 	expect_capped(&k, &kit_limits, "more items");
 	buf_release(&octets);
 	kit_close(&k);
@@ -473,7 +528,7 @@ Test(batch_damage, too_large)
 	struct kit k;
 
 	kit_open(&k);
-	kit_forge_items(&k, "f", view_of("\1\0\5abcde\0", 9));
+	kit_forge_items(&k, "f", CODEC_DEFLATE, view_of("\1\0\5abcde\0", 9));
 	cr_assert_eq(kit_read_as(&k, "f", &k.city, &limits, NULL, NULL), OUTCOME_DONE, "%s", k.err.text);
 	limits.max_total = 9;
 	cr_assert_eq(kit_read_as(&k, "f", &k.city, &limits, NULL, NULL), OUTCOME_DONE, "%s", k.err.text);
@@ -483,7 +538,7 @@ Test(batch_damage, too_large)
 	limits.max_item = 4;
 	expect_capped(&k, &limits, "limit of 4");
 	/* A size that nothing could hold is no more than a size. */
-	kit_forge_items(&k, "f", view_of("\1\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1x", 13));
+	kit_forge_items(&k, "f", CODEC_DEFLATE, view_of("\1\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1x", 13));
 	limits = (struct batch_limits){UINT64_MAX, UINT64_MAX};
 	expect_capped(&k, &limits, "ends too early");
 	kit_close(&k);
@@ -502,9 +557,11 @@ Test(batch_damage, bomb)
 	wire_varint(&octets, size);
 	memset(buf_extend(&octets, size), 0, size);
 	buf_byte(&octets, 0);
-	kit_forge_items(&k, "f", view_buf(&octets));
+	for (size_t c = 0; c < CODECS; c++) {
+		kit_forge_items(&k, "f", codecs[c], view_buf(&octets));
+		expect_capped(&k, &limits, "times its size");
+	}
 	buf_release(&octets);
-	expect_capped(&k, &limits, "times its size");
 	kit_close(&k);
 }
 
@@ -519,7 +576,7 @@ Test(batch_damage, a_failed_batch_stays_failed)
 	int fd;
 
 	kit_open(&k);
-	kit_forge_items(&k, "f", view_of("\1\0\0\7\0", 5));
+	kit_forge_items(&k, "f", CODEC_DEFLATE, view_of("\1\0\0\7\0", 5));
 	cr_assert_eq(file_open(&k.dir, "f", &fd, &k.err), OUTCOME_DONE);
 	cr_assert_eq(batch_reader_open(&r, fd, "f", &k.city, kit_lookup, &k, &kit_limits, &k.err), OUTCOME_DONE);
 	cr_assert_eq(batch_next(&r, &item, &k.err), OUTCOME_DONE);

@@ -34,6 +34,7 @@ static void expect_same(const struct batch_header *a, const struct batch_header 
 	cr_assert_eq(a->sequence, b->sequence);
 	cr_assert_eq(a->class, b->class);
 	cr_assert_eq(a->sealed, b->sealed);
+	cr_assert_eq(a->codec, b->codec);
 	cr_assert_eq(a->dictionary, b->dictionary);
 	cr_assert_eq(a->has_ack, b->has_ack);
 	cr_assert_eq(a->ack.incarnation, b->ack.incarnation);
@@ -120,9 +121,12 @@ Test(batch_header, plain_values)
 		bool sealed;
 		uint64_t sequence;
 		uint8_t flags;
+		enum codec codec;
 		uint8_t dictionary;
-	} cases[] = {{0, false, 0, 0, 0}, {2, false, 0, 4, 0}, {0, true, 1, 1, 0}, {1, false, UINT64_MAX, 2, 0},
-	    {2, true, 5, 0x25, 1}, {1, false, 9, 0x22, 1}};
+	} cases[] = {{0, false, 0, 0, 0, 0}, {2, false, 0, 4, 0, 0}, {0, true, 1, 1, 0, 0},
+	    {1, false, UINT64_MAX, 2, 0, 0}, {2, true, 5, 0x25, CODEC_DEFLATE, 1},
+	    {1, false, 9, 0x22, CODEC_DEFLATE, 1}, {1, true, 9, 0x0b, CODEC_BROTLI, 0},
+	    {0, false, 9, 0x08, CODEC_BROTLI, 0}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct batch_header h = kit_header(KIT_PLAIN, cases[i].sequence);
@@ -132,6 +136,7 @@ Test(batch_header, plain_values)
 
 		h.class = cases[i].class;
 		h.sealed = cases[i].sealed;
+		h.codec = cases[i].codec;
 		h.dictionary = cases[i].dictionary;
 		bytes = kit_encode(&h);
 		cr_assert_eq(bytes.bytes[BATCH_FLAGS_AT], cases[i].flags);
@@ -189,7 +194,7 @@ Test(batch_header, many_ranges)
 
 Test(batch_header, what_cannot_be_written)
 {
-	for (int i = 0; i < 11; i++) {
+	for (int i = 0; i < 13; i++) {
 		struct batch_header h = make(PART_ALL);
 		struct error err = ERROR_NONE;
 		struct buf bytes;
@@ -202,7 +207,7 @@ Test(batch_header, what_cannot_be_written)
 		else if (i == 2)
 			h.class = 3;
 		else if (i == 3)
-			h.dictionary = BATCH_DICTIONARY + 1;
+			h.dictionary = CODEC_DICTIONARY + 1;
 		else if (i == 4)
 			h.event_serial = 0;
 		else if (i == 5)
@@ -215,16 +220,20 @@ Test(batch_header, what_cannot_be_written)
 			ranges_add(&h.voided, 0, 0);
 		else if (i == 9)
 			ranges_add(&h.ack.received, 0, 0);
+		else if (i == 10)
+			h.codec = (enum codec)2;
+		else if (i == 11)
+			h.codec = CODEC_BROTLI, h.dictionary = CODEC_DICTIONARY;
 		else
 			memset(buf_extend(&h.events[1].bitmap, 65000), 1, 65000);
 		cr_assert_eq(
-		    batch_header_write(&h, &bytes, &err), i == 10 ? OUTCOME_DONE : OUTCOME_NEVER, "case %d", i);
-		if (i == 10) {
+		    batch_header_write(&h, &bytes, &err), i == 12 ? OUTCOME_DONE : OUTCOME_NEVER, "case %d", i);
+		if (i == 12) {
 			add_event(&h, 1, EVENT_DELIVERED, "");
 			memset(buf_extend(&h.events[4].bitmap, 500), 1, 500);
 			cr_assert_eq(batch_header_write(&h, &bytes, &err), OUTCOME_NEVER);
 		}
-		cr_assert_eq(err.code, i == 10 ? EX_DATAERR : EX_SOFTWARE, "%s", err.text);
+		cr_assert_eq(err.code, i == 12 ? EX_DATAERR : EX_SOFTWARE, "%s", err.text);
 		batch_header_release(&h);
 		buf_release(&bytes);
 	}
@@ -448,6 +457,7 @@ static struct batch_header example_header(void)
 {
 	struct batch_header h = kit_header(KIT_PLAIN, 12);
 
+	h.dictionary = CODEC_DICTIONARY;
 	h.has_ack = true;
 	h.ack.incarnation = 0x0a0b0c0d;
 	ranges_add(&h.ack.received, 1, 7);

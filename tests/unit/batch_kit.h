@@ -188,13 +188,15 @@ static inline void kit_expect(struct kit *k, const char *name, const struct kit_
 	file_close(&fd);
 }
 
-/* Raw deflate as the writer does it; release the result. */
+#define KIT_WINDOW_BITS (-15)
+
+/* Raw deflate; release the result. */
 static inline struct buf kit_deflate(struct view bytes)
 {
 	z_stream zip = {.next_in = (Bytef *)(uintptr_t)bytes.bytes, .avail_in = (uInt)bytes.length};
 	struct buf out;
 
-	cr_assert_eq(deflateInit2(&zip, 9, Z_DEFLATED, BATCH_WINDOW_BITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
+	cr_assert_eq(deflateInit2(&zip, 9, Z_DEFLATED, KIT_WINDOW_BITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
 	buf_init(&out, deflateBound(&zip, bytes.length) + 16);
 	zip.avail_out = (uInt)out.maximum;
 	zip.next_out = buf_extend(&out, out.maximum);
@@ -234,13 +236,29 @@ static inline struct buf kit_encode(const struct batch_header *h)
 	return bytes;
 }
 
+/* Brotli with a window of 2^BITS octets; release the result. */
+static inline struct buf kit_brotli(struct view bytes, int bits)
+{
+	size_t length = BrotliEncoderMaxCompressedSize(bytes.length) + 16;
+	struct buf out;
+
+	buf_init(&out, length);
+	buf_extend(&out, length);
+	cr_assert(BrotliEncoderCompress(
+	    BROTLI_DEFAULT_QUALITY, bits, BROTLI_MODE_GENERIC, bytes.length, bytes.bytes, &length, out.bytes));
+	out.length = length;
+	return out;
+}
+
 /* Forges a sign-only batch whose body is OCTETS, compressed. */
-static inline void kit_forge_items(struct kit *k, const char *name, struct view octets)
+static inline void kit_forge_items(struct kit *k, const char *name, enum codec codec, struct view octets)
 {
 	struct batch_header h = kit_header(KIT_PLAIN, 1);
-	struct buf header = kit_encode(&h);
-	struct buf body = kit_deflate(octets);
+	struct buf body = codec == CODEC_BROTLI ? kit_brotli(octets, CODEC_WINDOW) : kit_deflate(octets);
+	struct buf header;
 
+	h.codec = codec;
+	header = kit_encode(&h);
 	kit_forge(k, name, &k->village, view_buf(&header), view_buf(&body));
 	buf_release(&header);
 	buf_release(&body);
