@@ -298,7 +298,7 @@ static bool hello_plausible(const struct buf *input)
 	       (input->length < SESSION_HELLO_HEAD || input->bytes[SESSION_HELLO_HEAD - 1] <= SESSION_PAYLOAD);
 }
 
-static bool take_hello(struct session *s, struct session_event *event)
+static bool take_hello(struct session *s, struct session_event *event, uint64_t now)
 {
 	struct session_own *o = s->own;
 	size_t length = message_length(&o->input, SESSION_HELLO_HEAD);
@@ -312,6 +312,7 @@ static bool take_hello(struct session *s, struct session_event *event)
 	if (length == 0 || o->input.length < length)
 		return false;
 	o->phase = PHASE_HINTED;
+	o->spoke_at = now; /* the answer follows at once */
 	*event = (struct session_event){.kind = SESSION_HINTED, .bytes = view_of(o->input.bytes + 4, SESSION_HINT)};
 	return true;
 }
@@ -422,7 +423,7 @@ static bool take_input(struct session *s, struct session_event *event, uint64_t 
 
 	switch (o->phase) {
 	case PHASE_HELLO:
-		return take_hello(s, event);
+		return take_hello(s, event, now);
 	case PHASE_ANSWER:
 		return take_answer(s, event, now);
 	case PHASE_PROOF:

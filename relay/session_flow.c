@@ -12,6 +12,11 @@
 #define WINDOW_LEAST ((uint64_t)8192)
 #define WINDOW_MOST  ((uint64_t)64 << 20)
 #define WINDOW_AHEAD 5000
+/* Before anything is confirmed: milliseconds of the slowest link that can have carried the proof in the time that it took;
+ * and the octets of the proof, there and back, as the caller and as the answerer sees it, at least. */
+#define WINDOW_FIRST   30000
+#define PROOF_CALLER   110
+#define PROOF_ANSWERER 66
 /* A chunk: octets at least, before anything is known, and milliseconds of the link. */
 #define CHUNK_LEAST 512
 #define CHUNK_FIRST 2048
@@ -23,7 +28,12 @@
 
 void session_flow_begin(struct session_own *o, uint64_t now)
 {
-	o->window = WINDOW_LEAST;
+	uint64_t proof = o->options.side == SESSION_CALLER ? PROOF_CALLER : PROOF_ANSWERER;
+	uint64_t time = now > o->spoke_at ? now - o->spoke_at : 1;
+
+	o->window = proof * WINDOW_FIRST / time;
+	if (o->window < WINDOW_LEAST)
+		o->window = WINDOW_LEAST;
 	o->allowed = UINT64_MAX;
 	o->turn_ours = o->options.side == SESSION_CALLER;
 	o->turn_since = now;
@@ -78,8 +88,12 @@ void session_flow_got(struct session *s, uint64_t now)
 
 static uint64_t chunk(const struct session *s)
 {
-	uint64_t length = s->rate == 0 ? CHUNK_FIRST : s->rate * CHUNK_TIME / 1000;
+	uint64_t length = s->rate * CHUNK_TIME / 1000;
 
+	if (s->rate == 0)
+		length = s->own->window * CHUNK_TIME / WINDOW_FIRST;
+	if (s->rate == 0 && length < CHUNK_FIRST)
+		length = CHUNK_FIRST;
 	/* What is confirmed is confirmed by whole records: two of them fit into the window, or the line would fall idle. */
 	if (s->own->turn == 0 && length > s->own->window / 2)
 		length = s->own->window / 2;

@@ -273,7 +273,10 @@ Test(session, what_is_urgent_goes_between_two_chunks)
 	kit_end_call(&a, &b);
 }
 
-/* Nothing is known of the line before the first confirmation; that one is enough. */
+/*
+ * Before the first confirmation the line may be as slow as the time of the proof allows: what goes then would keep an urgent
+ * batch back for half a minute. One confirmation is enough to know more.
+ */
 Test(session, a_fast_line_is_filled_after_a_round_trip)
 {
 	uint64_t now = 0;
@@ -290,7 +293,8 @@ Test(session, a_fast_line_is_filled_after_a_round_trip)
 		now += 50;
 		carry(&b, &a, SIZE_MAX, SIZE_MAX, now);
 	}
-	cr_assert_leq(most[1], 10000, "%zu", most[1]);
+	cr_assert_geq(most[1], 30000, "%zu", most[1]);
+	cr_assert_leq(most[1], 34000, "%zu", most[1]);
 	cr_assert_geq(most[2], 100000, "%zu", most[2]);
 	kit_end_call(&a, &b);
 }
