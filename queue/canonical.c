@@ -1,7 +1,18 @@
 #include "queue/canonical.h"
 
+#include "lib/lines.h"
+
 /* Input is converted in slices; none becomes more than twice as long. */
 #define CANONICAL_SLICE ((size_t)8192)
+
+/* Copies what begins FROM and ends no line: how many of SIZE octets. */
+static size_t copy_plain(const uint8_t *from, size_t size, uint8_t *to)
+{
+	size_t plain = line_plain(view_of(from, size));
+
+	memcpy(to, from, plain);
+	return plain;
+}
 
 static bool needs_cr(struct canonical_sink *s)
 {
@@ -22,6 +33,14 @@ static enum outcome canonical_write(struct sink *self, const void *bytes, size_t
 		size_t used = 0;
 
 		for (size_t i = 0; i < step; i++) {
+			size_t plain = copy_plain(from + i, step - i, slice + used);
+
+			used += plain;
+			i += plain;
+			if (plain > 0)
+				s->after_cr = false;
+			if (i == step)
+				break;
 			if (from[i] == '\n' && needs_cr(s))
 				slice[used++] = '\r';
 			slice[used++] = from[i];
@@ -51,6 +70,12 @@ static enum outcome unix_write(struct sink *self, const void *bytes, size_t size
 		size_t used = 0;
 
 		for (size_t i = 0; i < step; i++) {
+			size_t plain = s->held_cr ? 0 : copy_plain(from + i, step - i, slice + used);
+
+			used += plain;
+			i += plain;
+			if (i == step)
+				break;
 			if (s->held_cr && from[i] != '\n')
 				slice[used++] = '\r';
 			s->held_cr = from[i] == '\r';
