@@ -4,6 +4,7 @@
 #	$bench->say(...), $bench->raw(...)            both; only the file, one line with tabs
 #	my $pid = $bench->begin('log', 'smtp-sink', ...);   stopped by $bench->end($pid), at the latest when all ends
 #	my ($seconds, $trouble) = $bench->timed('log', 60, 'smtp-source', ...);
+#	my ($seconds, $trouble) = $bench->timed_all('log', 60, ['smtp-source', ...], [...]);   at once
 #	my $postfix = $bench->postfix($relay_port);   a private Postfix; undef, and the reason told, if there is none
 #
 # Only what was started here is ever signalled, by its id.
@@ -112,18 +113,30 @@ sub end {
 # Runs ARGV for at most LIMIT seconds: the seconds it took, and what went wrong (undef: nothing).
 sub timed {
 	my ($self, $log, $limit, @argv) = @_;
-	my $begun = time;
-	my $pid = $self->begin($log, @argv);
-	my $late = 0;
-	local $SIG{ALRM} = sub { $late = 1; kill 'KILL', $pid };
+	return $self->timed_all($log, $limit, \@argv);
+}
 
+# The same of several at once: until the last of them is over.
+sub timed_all {
+	my ($self, $log, $limit, @commands) = @_;
+	my $begun = time;
+	my $late = 0;
+	my @logs = @commands == 1 ? ($log) : map { "$log.$_" } 0 .. $#commands;
+	my @pids;
+	local $SIG{ALRM} = sub { $late = 1; kill 'KILL', @pids };
+	my @trouble;
+
+	push @pids, $self->begin($logs[$_], @{$commands[$_]}) for 0 .. $#commands;
 	alarm $limit;
-	1 while waitpid($pid, 0) < 0 && $!{EINTR};
-	my ($status, $seconds) = ($?, time - $begun);
+	for my $number (0 .. $#commands) {
+		1 while waitpid($pids[$number], 0) < 0 && $!{EINTR};
+		push @trouble, "@{$commands[$number]}: status " . ($? >> 8) . ' ' . (Hosts::slurp("$self->{dir}/$logs[$number].err") // '') if $?;
+		delete $self->{running}{$pids[$number]};
+	}
+	my $seconds = time - $begun;
 	alarm 0;
-	delete $self->{running}{$pid};
-	return ($seconds, "still running after $limit s: @argv") if $late;
-	return ($seconds, $status == 0 ? undef : "@argv: status " . ($status >> 8) . ' ' . (Hosts::slurp("$self->{dir}/$log.err") // ''));
+	return ($seconds, "still running after $limit s: @{$commands[0]}") if $late;
+	return ($seconds, @trouble ? join('; ', @trouble) : undef);
 }
 
 # True when SUB is within LIMIT seconds; looked at every PAUSE seconds.
