@@ -754,20 +754,30 @@ void sync_add(struct sync_set *s, int fd)
 	if (s->count == SYNC_SET_FILES && sync_wait(s, NULL) != OUTCOME_DONE)
 		s->all = true; /* remembered as a failure for the final wait */
 #endif
+	s->dirs[s->count] = (struct stat){.st_ino = 0};
 	s->fds[s->count++] = fd;
 }
 
 void sync_add_dir(struct sync_set *s, const struct dir *d)
 {
+	struct stat status;
 	int fd;
 
 	if (s->all)
 		return;
-	fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0)
-		sync_add(s, fd);
-	else
+	fd = fstat(d->fd, &status) == 0 ? fcntl(d->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd < 0) {
 		s->all = true;
+		return;
+	}
+	for (size_t i = 0; i < s->count; i++)
+		if (s->dirs[i].st_ino == status.st_ino && s->dirs[i].st_dev == status.st_dev) {
+			close(fd);
+			return;
+		}
+	sync_add(s, fd);
+	if (s->count > 0)
+		s->dirs[s->count - 1] = status;
 }
 
 enum outcome sync_wait(struct sync_set *s, struct error *err)

@@ -172,12 +172,14 @@ enum outcome dir_space(const struct dir *d, uint64_t *bytes, uint64_t *inodes, s
 struct sync_set {
 	const struct dir *root; /* borrowed: any directory on the file system */
 	int fds[SYNC_SET_FILES];
+	struct stat dirs[SYNC_SET_FILES]; /* of those that are directories, else zeros */
 	size_t count;
 	bool all;
 };
 void sync_init(struct sync_set *s, const struct dir *root);
 /* Takes over FD: it is closed by sync_wait or sync_drop. */
 void sync_add(struct sync_set *s, int fd);
+/* A directory that is in the set already, by whatever path, is not added again. */
 void sync_add_dir(struct sync_set *s, const struct dir *d);
 /* Returns when all that was added is on the disk; the set is empty afterwards, also on failure. */
 enum outcome sync_wait(struct sync_set *s, struct error *err);

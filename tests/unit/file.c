@@ -608,6 +608,33 @@ Test(file, sync_sets_fail_and_drop)
 	scratch_close(&d);
 }
 
+/* A hundred messages for one mailbox are one wait for its directory. */
+Test(file, a_directory_is_in_a_sync_set_once)
+{
+	struct dir d = scratch_open();
+	struct dir sub;
+	struct dir again;
+	struct error err = ERROR_NONE;
+	struct sync_set s;
+
+	cr_assert_eq(dir_make(&sub, &d, "sub", 0700, &err), OUTCOME_DONE);
+	cr_assert_eq(dir_open(&again, &d, "sub", &err), OUTCOME_DONE);
+	sync_init(&s, &d);
+	for (unsigned i = 0; i < 100; i++) {
+		sync_add_dir(&s, &sub);
+		sync_add_dir(&s, &d);
+		sync_add_dir(&s, &again);
+	}
+	cr_assert_eq(s.count, 2);
+	cr_assert_eq(sync_wait(&s, &err), OUTCOME_DONE, "%s", err.text);
+	sync_add_dir(&s, &sub);
+	cr_assert_eq(s.count, 1, "only what was added since");
+	sync_drop(&s);
+	dir_close(&again);
+	dir_close(&sub);
+	scratch_close(&d);
+}
+
 static int step_large_set(void *context)
 {
 	struct dir *d = context;
@@ -615,7 +642,7 @@ static int step_large_set(void *context)
 
 	sync_init(&s, d);
 	for (unsigned i = 0; i < SYNC_SET_FILES + 1; i++)
-		sync_add_dir(&s, d);
+		sync_add(&s, dup(d->fd));
 	return sync_wait(&s, NULL) != OUTCOME_DONE;
 }
 
@@ -626,7 +653,7 @@ static int step_small_set(void *context)
 
 	sync_init(&s, d);
 	for (unsigned i = 0; i < SYNC_SET_FILES; i++)
-		sync_add_dir(&s, d);
+		sync_add(&s, dup(d->fd));
 	return sync_wait(&s, NULL) != OUTCOME_DONE;
 }
 
