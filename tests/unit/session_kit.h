@@ -148,6 +148,30 @@ static inline void kit_stands(struct kit_end *e)
 	session_go(&e->session);
 }
 
+static inline void kit_read(struct kit_end *e, struct kit_batch *b, const struct session_event *event, uint64_t now)
+{
+	cr_assert_not_null(b);
+	cr_assert_leq(event->offset + event->length, b->size);
+	b->tried = true;
+	b->given += event->length;
+	session_data(&e->session, view_of(b->bytes + event->offset, event->length), now);
+}
+
+static inline void kit_begun(struct kit_end *e, const struct session_event *event)
+{
+	struct kit_part *p = kit_part_of(e, event->sequence);
+
+	if (p->whole) {
+		session_stop(&e->session, event->sequence, SESSION_STOP_TAKEN);
+		return;
+	}
+	cr_assert(event->offset == 0 || event->offset == p->bytes.length);
+	p->begun++;
+	p->bytes.length = (size_t)event->offset;
+	if (e->stops != NULL && strchr(e->stops, (int)('a' + event->sequence - 1)) != NULL)
+		session_stop(&e->session, event->sequence, SESSION_STOP_REFUSED);
+}
+
 static inline void kit_event(
     struct kit_end *e, struct kit_end *other, const struct session_event *event, uint64_t now)
 {
@@ -165,11 +189,7 @@ static inline void kit_event(
 		kit_stands(e);
 		break;
 	case SESSION_READ:
-		cr_assert_not_null(b);
-		cr_assert_leq(event->offset + event->length, b->size);
-		b->tried = true;
-		b->given += event->length;
-		session_data(&e->session, view_of(b->bytes + event->offset, event->length), now);
+		kit_read(e, b, event, now);
 		break;
 	case SESSION_CHECK:
 		cr_assert_not_null(b);
@@ -177,16 +197,7 @@ static inline void kit_event(
 		session_checked(&e->session, event->sequence, memcmp(hash, event->bytes.bytes, sizeof hash) == 0);
 		break;
 	case SESSION_BEGUN:
-		p = kit_part_of(e, event->sequence);
-		if (p->whole) {
-			session_stop(&e->session, event->sequence, SESSION_STOP_TAKEN);
-			break;
-		}
-		cr_assert(event->offset == 0 || event->offset == p->bytes.length);
-		p->begun++;
-		p->bytes.length = (size_t)event->offset;
-		if (e->stops != NULL && strchr(e->stops, (int)('a' + event->sequence - 1)) != NULL)
-			session_stop(&e->session, event->sequence, SESSION_STOP_REFUSED);
+		kit_begun(e, event);
 		break;
 	case SESSION_DATA:
 		p = kit_part_of(e, event->sequence);
