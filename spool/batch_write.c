@@ -61,7 +61,7 @@ static enum outcome writer_compress(struct batch_writer *w, enum codec_push push
 
 /*
  * Long runs of one octet shrink by more than the reader believes: where the ratio comes near the limit, each piece ends
- * in a flush, whose bytes keep it below: 4 of deflate, 13 of brotli.
+ * in a flush, which costs brotli 13 bytes at least, and keeps it below.
  */
 static enum codec_push writer_push(const struct batch_writer *w)
 {
