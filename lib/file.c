@@ -129,6 +129,17 @@ enum outcome dir_sync(const struct dir *d, struct error *err)
 	return file_sync(d->fd, d->path, err);
 }
 
+enum outcome dir_sync_all(const struct dir *d, struct error *err)
+{
+#ifdef __linux__
+	if (!fault_strikes() && syncfs(d->fd) == 0)
+		return OUTCOME_DONE;
+	return error_errno(err, errno, "cannot sync the file system of %s", d->path);
+#else
+	return error_set(err, EX_TEMPFAIL, "cannot sync the file system of %s", d->path);
+#endif
+}
+
 enum outcome dir_remove(const struct dir *parent, const char *name, struct error *err)
 {
 	if (fault_strikes() || unlinkat(parent->fd, name, AT_REMOVEDIR) != 0)
@@ -730,78 +741,4 @@ enum outcome tmp_sweep(const struct dir *tmp, struct error *err)
 	}
 	names_release(&names);
 	return outcome;
-}
-
-/* ---- sync sets ------------------------------------------------------------------------------------------- */
-
-void sync_init(struct sync_set *s, const struct dir *root)
-{
-	*s = (struct sync_set){.root = root};
-}
-
-void sync_add(struct sync_set *s, int fd)
-{
-#ifdef __linux__
-	if (s->count == SYNC_SET_FILES) {
-		sync_drop(s);
-		s->all = true;
-	}
-	if (s->all) {
-		close(fd);
-		return;
-	}
-#else
-	if (s->count == SYNC_SET_FILES && sync_wait(s, NULL) != OUTCOME_DONE)
-		s->all = true; /* remembered as a failure for the final wait */
-#endif
-	s->dirs[s->count] = (struct stat){.st_ino = 0};
-	s->fds[s->count++] = fd;
-}
-
-void sync_add_dir(struct sync_set *s, const struct dir *d)
-{
-	struct stat status;
-	int fd;
-
-	if (s->all)
-		return;
-	fd = fstat(d->fd, &status) == 0 ? fcntl(d->fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (fd < 0) {
-		s->all = true;
-		return;
-	}
-	for (size_t i = 0; i < s->count; i++)
-		if (s->dirs[i].st_ino == status.st_ino && s->dirs[i].st_dev == status.st_dev) {
-			close(fd);
-			return;
-		}
-	sync_add(s, fd);
-	if (s->count > 0)
-		s->dirs[s->count - 1] = status;
-}
-
-enum outcome sync_wait(struct sync_set *s, struct error *err)
-{
-	enum outcome outcome = OUTCOME_DONE;
-
-	if (s->all) {
-#ifdef __linux__
-		if (fault_strikes() || syncfs(s->root->fd) != 0)
-			outcome = error_errno(err, errno, "cannot sync the file system of %s", s->root->path);
-#else
-		outcome = error_set(err, EX_TEMPFAIL, "cannot sync the files under %s", s->root->path);
-#endif
-	}
-	for (size_t i = 0; i < s->count && outcome == OUTCOME_DONE; i++)
-		outcome = file_sync(s->fds[i], s->root->path, err);
-	sync_drop(s);
-	return outcome;
-}
-
-void sync_drop(struct sync_set *s)
-{
-	for (size_t i = 0; i < s->count; i++)
-		close(s->fds[i]);
-	s->count = 0;
-	s->all = false;
 }

@@ -42,6 +42,8 @@ enum outcome dir_open_real(struct dir *d, const struct dir *parent, const char *
 enum outcome dir_make(struct dir *d, const struct dir *parent, const char *path, mode_t mode, struct error *err);
 void dir_close(struct dir *d);
 enum outcome dir_sync(const struct dir *d, struct error *err);
+/* The same for all of the file system that D is on. Linux only; elsewhere EX_TEMPFAIL. */
+enum outcome dir_sync_all(const struct dir *d, struct error *err);
 /* Removes the empty directory NAME; a missing or non-empty one is no error. */
 enum outcome dir_remove(const struct dir *parent, const char *name, struct error *err);
 /* Removes the directory NAME and the files in it; a missing one is no error. */

@@ -18,7 +18,8 @@
 struct ready {
 	char *name;
 	uint8_t class;
-	uint64_t size;
+	uint64_t size; /* of the content */
+	uint64_t head; /* of the envelope, about */
 };
 
 /* One batch in the making. */
@@ -60,6 +61,19 @@ static void ready_release(struct ready *items, size_t count)
 	free(items);
 }
 
+/* What an envelope has beside the addresses of its recipients, and with each of those: rather too much. */
+#define HEAD_ALONE     1024
+#define HEAD_RECIPIENT 8
+
+static uint64_t head_of(const struct entry *e)
+{
+	uint64_t octets = HEAD_ALONE;
+
+	for (size_t i = 0; i < e->recipient_count; i++)
+		octets += HEAD_RECIPIENT + strlen(e->recipients[i].address);
+	return octets;
+}
+
 /* Reads class and size of every ready record; what is damaged goes aside, what a crash left is finished. */
 static enum outcome ready_list(
     struct relay *r, struct neighbour *n, struct ready **items, size_t *count, struct error *err)
@@ -83,7 +97,8 @@ static enum outcome ready_list(
 			outcome = queue_set_aside(&r->queue, &n->hop, names.items[i], err->text, err);
 		} else if (outcome == OUTCOME_DONE) {
 			*items = mem_grow(*items, *count, &capacity, sizeof **items);
-			(*items)[(*count)++] = (struct ready){mem_string(names.items[i]), (uint8_t)e.class, e.size};
+			(*items)[(*count)++] =
+			    (struct ready){mem_string(names.items[i]), (uint8_t)e.class, e.size, head_of(&e)};
 		}
 		entry_release(&e);
 	}
@@ -320,14 +335,17 @@ static bool fits(const struct neighbour *n, const struct ready *item, uint8_t cl
 	       (records == 0 || octets + item->size <= n->config->batch_size);
 }
 
-/* Content octets of the batch that begins with ITEMS[0], when all of it can be packed. */
+/* Octets of the batch that begins with ITEMS[0], when all of it can be packed: rather too many than too few. */
 static uint64_t expected(const struct neighbour *n, const struct ready *items, size_t count)
 {
-	uint64_t octets = 0;
+	uint64_t content = 0;
+	uint64_t heads = 0;
 
-	for (size_t i = 0; i < count && fits(n, &items[i], items[0].class, i, octets); i++)
-		octets += items[i].size;
-	return octets;
+	for (size_t i = 0; i < count && fits(n, &items[i], items[0].class, i, content); i++) {
+		content += items[i].size;
+		heads += items[i].head;
+	}
+	return content + heads;
 }
 
 /* Packs records of one class from *AT on, until the batch is full. */

@@ -52,7 +52,7 @@ struct batch_header {
 	uint64_t sequence;    /* 0: carries only acknowledgements and events, and is not itself acknowledged */
 	uint8_t class;
 	bool sealed;
-	/* How the body is compressed. A writer finds out for itself, and what stands here is nothing to it. */
+	/* How the body is compressed. batch_writer_* find out for themselves, and what stands here is nothing to them. */
 	enum codec codec;
 	uint8_t dictionary; /* preset dictionary of the codec: CODEC_DICTIONARY, 0: none */
 
@@ -127,9 +127,9 @@ struct batch_writer {
 /* NAME, HEADER and the keys must live until the writer is released. */
 enum outcome batch_writer_open(struct batch_writer *w, int fd, const char *name, const struct batch_header *header,
     const struct host_keys *keys, const struct public_keys *peer, struct error *err);
-/* Before the first item: so many octets of content are to come, more or less (when it is not said, few). Only size and
- * time depend on it: see compressor_open. */
-void batch_writer_expect(struct batch_writer *w, uint64_t content);
+/* Before the first item: so many octets are to come, heads and content, more or less; when it is not said, few. Size, time and
+ * memory depend on it, see compressor_open: who is not sure says too many. */
+void batch_writer_expect(struct batch_writer *w, uint64_t octets);
 enum outcome batch_item_begin(
     struct batch_writer *w, enum batch_item_type type, struct view head, uint64_t size, struct error *err);
 enum outcome batch_writer_finish(struct batch_writer *w, struct error *err);

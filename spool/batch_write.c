@@ -204,6 +204,7 @@ static const char *keys_fault(
 
 static enum outcome writer_prepare(struct batch_writer *w, struct error *err)
 {
+	struct batch_header longest = *w->header;
 	struct buf bytes;
 	enum outcome outcome;
 
@@ -218,8 +219,10 @@ static enum outcome writer_prepare(struct batch_writer *w, struct error *err)
 	buf_clear(&w->plain);
 	buf_init(&w->piece, BATCH_PIECE);
 	/* The header is written when the codec is known; whether it can be said is found out now. */
+	longest.codec = CODEC_DEFLATE;
+	longest.dictionary = CODEC_DICTIONARY;
 	buf_init(&bytes, BATCH_HEADER_MAX);
-	outcome = batch_header_write(w->header, &bytes, err);
+	outcome = batch_header_write(&longest, &bytes, err);
 	buf_release(&bytes);
 	return outcome;
 }
@@ -246,9 +249,9 @@ enum outcome batch_writer_open(struct batch_writer *w, int fd, const char *name,
 	return outcome;
 }
 
-void batch_writer_expect(struct batch_writer *w, uint64_t content)
+void batch_writer_expect(struct batch_writer *w, uint64_t octets)
 {
-	w->expected = content;
+	w->expected = octets;
 }
 
 /* ---- items and end ---------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@
  * than larger ones. */
 #define ZIP_MEMORY 7
 
-/* What brotli looks back over, and what it weighs at a time, where it makes the most of it; powers of two. Larger ones cost
- * memory and gain next to nothing. */
-#define BROTLI_WINDOW_EFFORT 20
-#define BROTLI_BLOCK_EFFORT  16
-#define BROTLI_QUALITY_FAST  5
+/* What brotli looks back over, and what it weighs at a time where it makes the most of it; powers of two. Larger ones cost
+ * memory, twice as much each, and gain next to nothing. */
+#define BROTLI_WINDOW	    20
+#define BROTLI_BLOCK_EFFORT 16
+#define BROTLI_QUALITY_FAST 5
 
 /* ---- memory ---------------------------------------------------------------------------------------------- */
 
@@ -82,7 +82,7 @@ static bool brotli_open(struct compressor *c, uint64_t expected)
 	return c->brotli != NULL &&
 	       BrotliEncoderSetParameter(
 		   c->brotli, BROTLI_PARAM_QUALITY, fast ? BROTLI_QUALITY_FAST : BROTLI_MAX_QUALITY) &&
-	       BrotliEncoderSetParameter(c->brotli, BROTLI_PARAM_LGWIN, fast ? CODEC_WINDOW : BROTLI_WINDOW_EFFORT) &&
+	       BrotliEncoderSetParameter(c->brotli, BROTLI_PARAM_LGWIN, BROTLI_WINDOW) &&
 	       (fast || BrotliEncoderSetParameter(c->brotli, BROTLI_PARAM_LGBLOCK, BROTLI_BLOCK_EFFORT));
 }
 

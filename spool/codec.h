@@ -52,10 +52,10 @@ struct compressor {
 
 /*
  * DICTIONARY 0: none, and brotli has none. EXPECTED is how many octets are to come, more or less: of brotli, up to
- * CODEC_EFFORT are made as small as can be, at some 0.7 MB a second and with 20 MB of memory; more, faster than deflate
- * and still smaller. False: the library does not start. C must not move while it is open.
+ * CODEC_EFFORT are made as small as can be, at some 0.5 to 0.8 MB a second and with up to 25 MB of memory; more, faster than
+ * deflate and still smaller, with up to 15 MB. False: the library does not start. C must not move while it is open.
  */
-#define CODEC_EFFORT ((uint64_t)2 << 20)
+#define CODEC_EFFORT ((uint64_t)3 << 19)
 bool compressor_open(struct compressor *c, enum codec codec, uint8_t dictionary, uint64_t expected);
 /* IO has room, at least one octet. Call it with the same PUSH until it has ended. */
 enum codec_state compressor_run(struct compressor *c, struct codec_io *io, enum codec_push push);

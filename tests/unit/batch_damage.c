@@ -208,6 +208,8 @@ Test(batch_damage, malformed_brotli)
 	body = kit_brotli(view_buf(&items), CODEC_WINDOW + 2);
 	expect_forged(&k, view_buf(&header), view_buf(&body), EX_DATAERR, "decompressed");
 	buf_release(&body);
+	kit_forge(&k, "f", &k.village, view_buf(&header), view_of("\x07\x00\x80\x00\x03", 5)); /* of FORMAT.md */
+	cr_assert_eq(kit_read(&k, "f"), OUTCOME_DONE, "%s", k.err.text);
 	expect_forged(&k, view_buf(&header), view_of("\x3b", 1), EX_DATAERR, "ends too early");
 	expect_forged(&k, view_buf(&header), view_of("\x11\x03", 2), EX_DATAERR, "decompressed");
 	expect_forged(&k, view_buf(&header), view_of("\xff\xff\xff", 3), EX_DATAERR, "decompressed");

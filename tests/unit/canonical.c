@@ -52,6 +52,7 @@ static const struct pair inverses[] = {
     PAIR("a\nb\r\nc", "a\r\nb\r\r\nc"),
     PAIR("a\nb\r\r\n\r", "a\r\nb\r\r\r\n\r"),
     PAIR("a\rb", "a\rb"),
+    PAIR("\rab\n", "\rab\r\n"),
     PAIR("a\r", "a\r"),
     PAIR("a\n\0b\n", "a\r\n\0b\r\n"),
     PAIR("\xff\n\xfe", "\xff\r\n\xfe"),
@@ -91,6 +92,7 @@ Test(canonical, text_with_crlf_at_its_first_line_end_keeps_it)
 	    {"\r\n\n", "\r\n\r\n"},
 	    {"a\r\r\nb\n", "a\r\r\nb\r\n"},
 	    {"a\rb\r\nc\r", "a\rb\r\nc\r"},
+	    {"a\r\n\rbc\nd", "a\r\n\rbc\r\nd"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

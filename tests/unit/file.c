@@ -630,6 +630,10 @@ Test(file, a_directory_is_in_a_sync_set_once)
 	sync_add_dir(&s, &sub);
 	cr_assert_eq(s.count, 1, "only what was added since");
 	sync_drop(&s);
+	sync_add(&s, dup(d.fd));
+	sync_add_dir(&s, &sub);
+	cr_assert_eq(s.count, 2, "what stood in its place before is not taken for it");
+	sync_drop(&s);
 	dir_close(&again);
 	dir_close(&sub);
 	scratch_close(&d);

@@ -299,6 +299,45 @@ Test(session, a_fast_line_is_filled_after_a_round_trip)
 	kit_end_call(&a, &b);
 }
 
+/* The same for the answerer, who goes by its answer and the first record. */
+Test(session, an_answerer_fills_a_fast_line_too)
+{
+	uint64_t now = 50;
+	size_t most;
+
+	kit_batch(&b, 1, 1, 4000000);
+	kit_begin(&a, &b, false, 0);
+	kit_run(&a, &b, 0);
+	carry(&a, &b, SIZE_MAX, SIZE_MAX, now);
+	kit_run(&b, &a, now);
+	carry(&b, &a, SIZE_MAX, SIZE_MAX, now + 50);
+	kit_run(&a, &b, now + 50);
+	carry(&a, &b, SIZE_MAX, SIZE_MAX, now + 100);
+	kit_run(&b, &a, now + 100);
+	most = b.session.output.length;
+	cr_assert_geq(most, 19000, "%zu", most);
+	cr_assert_leq(most, 20500, "%zu", most);
+	kit_end_call(&a, &b);
+}
+
+/* The proof took a second: nothing says that this is no slow line. */
+Test(session, a_slow_line_is_not_filled)
+{
+	size_t most;
+
+	kit_batch(&a, 1, 1, 4000000);
+	kit_begin(&a, &b, false, 0);
+	kit_run(&a, &b, 0);
+	carry(&a, &b, SIZE_MAX, SIZE_MAX, 500);
+	kit_run(&b, &a, 500);
+	carry(&b, &a, SIZE_MAX, SIZE_MAX, 1000);
+	kit_run(&a, &b, 1000);
+	most = a.session.output.length;
+	cr_assert_geq(most, 8192, "%zu", most);
+	cr_assert_leq(most, 8400, "%zu", most);
+	kit_end_call(&a, &b);
+}
+
 Test(session, a_stranger_hears_nothing)
 {
 	struct kit_end c = {.batch_count = 0};
