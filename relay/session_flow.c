@@ -12,9 +12,11 @@
 #define WINDOW_LEAST ((uint64_t)8192)
 #define WINDOW_MOST  ((uint64_t)64 << 20)
 #define WINDOW_AHEAD 5000
-/* Before anything is confirmed: milliseconds of the slowest link that can have carried the proof in the time that it took;
- * and the octets of the proof, there and back, as the caller and as the answerer sees it, at least. */
+/* Before anything is confirmed: milliseconds of the slowest link that can have carried the proof in the time that it took,
+ * and octets at most, since the other end may not want them; and the octets of the proof, there and back, as the caller and
+ * as the answerer sees it, at least. */
 #define WINDOW_FIRST   30000
+#define WINDOW_UNASKED ((uint64_t)65536)
 #define PROOF_CALLER   110
 #define PROOF_ANSWERER 66
 /* A chunk: octets at least, before anything is known, and milliseconds of the link. */
@@ -32,8 +34,7 @@ void session_flow_begin(struct session_own *o, uint64_t now)
 	uint64_t time = now > o->spoke_at ? now - o->spoke_at : 1;
 
 	o->window = proof * WINDOW_FIRST / time;
-	if (o->window < WINDOW_LEAST)
-		o->window = WINDOW_LEAST;
+	o->window = o->window < WINDOW_LEAST ? WINDOW_LEAST : o->window > WINDOW_UNASKED ? WINDOW_UNASKED : o->window;
 	o->allowed = UINT64_MAX;
 	o->turn_ours = o->options.side == SESSION_CALLER;
 	o->turn_since = now;

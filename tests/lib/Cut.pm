@@ -14,7 +14,7 @@ use Child;
 use Hosts;
 use IO::Select;
 use IO::Socket::INET;
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
 
 sub new {
 	my ($class, $port, $dir) = @_;
@@ -42,6 +42,8 @@ sub serve {
 
 	while (my $near = $listen->accept) {
 		my $far = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or next;
+		# Nagle's algorithm would keep octets back here, to be lost when the line breaks.
+		setsockopt $_, IPPROTO_TCP, TCP_NODELAY, 1 for $near, $far;
 		my ($left) = Hosts::slurp($self->{limit}) =~ /(\d+)/;
 		my $endless = $left == 0;
 		my $select = IO::Select->new($near, $far);
