@@ -409,11 +409,10 @@ Test(batch, large_items_take_little_memory)
 
 	kit_open(&k);
 	noise = kit_noise(100000);
-	text = words(12 << 20);
-	for (size_t m = 0; m < MODES; m++) {
+	text = words(8 << 20);
+	for (size_t m = 0; m < MODES; m++)
 		round_trip_large(&k, modes[m], view_buf(&noise), 60);
-		round_trip_large(&k, modes[m], view_buf(&text), 1);
-	}
+	round_trip_large(&k, KIT_PLAIN, view_buf(&text), 1);
 	round_trip_large(&k, KIT_PLAIN, view_of(text.bytes, CODEC_EFFORT - 1000), 1);
 	buf_release(&text);
 	buf_release(&noise);
