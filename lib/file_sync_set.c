@@ -26,23 +26,30 @@ void sync_add(struct sync_set *s, int fd)
 	s->fds[s->count++] = fd;
 }
 
+static bool holds_dir(const struct sync_set *s, const struct stat *status)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->dirs[i].st_ino == status->st_ino && s->dirs[i].st_dev == status->st_dev)
+			return true;
+	return false;
+}
+
 void sync_add_dir(struct sync_set *s, const struct dir *d)
 {
 	struct stat status;
+	bool known;
 	int fd;
 
 	if (s->all)
 		return;
-	fd = fstat(d->fd, &status) == 0 ? fcntl(d->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	known = fstat(d->fd, &status) == 0;
+	if (known && holds_dir(s, &status))
+		return;
+	fd = known ? fcntl(d->fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (fd < 0) {
 		s->all = true;
 		return;
 	}
-	for (size_t i = 0; i < s->count; i++)
-		if (s->dirs[i].st_ino == status.st_ino && s->dirs[i].st_dev == status.st_dev) {
-			close(fd);
-			return;
-		}
 	sync_add(s, fd);
 	if (s->count > 0)
 		s->dirs[s->count - 1] = status;

@@ -28,13 +28,17 @@
 /* Room in a record beside what is pending: the frames BEGIN and DATA. */
 #define CHUNK_HEAD 64
 
+static uint64_t within(uint64_t least, uint64_t wanted, uint64_t most)
+{
+	return wanted < least ? least : wanted > most ? most : wanted;
+}
+
 void session_flow_begin(struct session_own *o, uint64_t now)
 {
 	uint64_t proof = o->options.side == SESSION_CALLER ? PROOF_CALLER : PROOF_ANSWERER;
 	uint64_t time = now > o->spoke_at ? now - o->spoke_at : 1;
 
-	o->window = proof * WINDOW_FIRST / time;
-	o->window = o->window < WINDOW_LEAST ? WINDOW_LEAST : o->window > WINDOW_UNASKED ? WINDOW_UNASKED : o->window;
+	o->window = within(WINDOW_LEAST, proof * WINDOW_FIRST / time, WINDOW_UNASKED);
 	o->allowed = UINT64_MAX;
 	o->turn_ours = o->options.side == SESSION_CALLER;
 	o->turn_since = now;
@@ -69,7 +73,7 @@ static void widen(struct session *s)
 	uint64_t time = s->round_trip + (s->round_trip > WINDOW_AHEAD ? s->round_trip : WINDOW_AHEAD);
 	uint64_t wanted = s->rate / 1000 * time + s->rate % 1000 * time / 1000;
 
-	o->window = wanted < WINDOW_LEAST ? WINDOW_LEAST : wanted > WINDOW_MOST ? WINDOW_MOST : wanted;
+	o->window = within(WINDOW_LEAST, wanted, WINDOW_MOST);
 }
 
 void session_flow_got(struct session *s, uint64_t now)
@@ -92,13 +96,11 @@ static uint64_t chunk(const struct session *s)
 	uint64_t length = s->rate * CHUNK_TIME / 1000;
 
 	if (s->rate == 0)
-		length = s->own->window * CHUNK_TIME / WINDOW_FIRST;
-	if (s->rate == 0 && length < CHUNK_FIRST)
-		length = CHUNK_FIRST;
+		length = within(CHUNK_FIRST, s->own->window * CHUNK_TIME / WINDOW_FIRST, SESSION_CHUNK);
 	/* What is confirmed is confirmed by whole records: two of them fit into the window, or the line would fall idle. */
 	if (s->own->turn == 0 && length > s->own->window / 2)
 		length = s->own->window / 2;
-	return length < CHUNK_LEAST ? CHUNK_LEAST : length > SESSION_CHUNK ? SESSION_CHUNK : length;
+	return within(CHUNK_LEAST, length, SESSION_CHUNK);
 }
 
 /* ---- whose turn -------------------------------------------------------------------------------------------- */

@@ -4,8 +4,6 @@
 
 #include "lib/alloc.h"
 
-/* Raw: without the wrapping of zlib or gzip. */
-#define ZIP_WINDOW (-15)
 /* How much deflate looks at before it makes a block: mail changes its kind often, and smaller blocks follow it better
  * than larger ones. */
 #define ZIP_MEMORY 7
@@ -68,7 +66,8 @@ static void zip_to(const z_stream *zip, struct codec_io *io)
 
 static bool deflate_open(z_stream *zip, uint8_t dictionary)
 {
-	if (deflateInit2(zip, Z_BEST_COMPRESSION, Z_DEFLATED, ZIP_WINDOW, ZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(zip, Z_BEST_COMPRESSION, Z_DEFLATED, CODEC_ZIP_WINDOW, ZIP_MEMORY, Z_DEFAULT_STRATEGY) !=
+	    Z_OK)
 		return false;
 	return dictionary == 0 ||
 	       deflateSetDictionary(zip, (const Bytef *)codec_dictionary, (uInt)codec_dictionary_size) == Z_OK;
@@ -139,7 +138,7 @@ void compressor_close(struct compressor *c)
 
 static bool inflate_open(z_stream *zip, uint8_t dictionary)
 {
-	if (inflateInit2(zip, ZIP_WINDOW) != Z_OK)
+	if (inflateInit2(zip, CODEC_ZIP_WINDOW) != Z_OK)
 		return false;
 	return dictionary == 0 ||
 	       inflateSetDictionary(zip, (const Bytef *)codec_dictionary, (uInt)codec_dictionary_size) == Z_OK;

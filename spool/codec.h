@@ -16,6 +16,8 @@
 /* The numbers are those of the format. */
 enum codec { CODEC_DEFLATE = 0, CODEC_BROTLI = 1 };
 
+/* zlib's window for raw deflate: without the wrapping of zlib or gzip. */
+#define CODEC_ZIP_WINDOW (-15)
 /* Preset dictionary 1, the newest, and the only one; without the closing NUL. */
 #define CODEC_DICTIONARY 1
 extern const char codec_dictionary[];

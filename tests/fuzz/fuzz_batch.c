@@ -123,7 +123,7 @@ static void deflated(struct view octets, struct buf *out)
 {
 	z_stream zip = {.next_in = (Bytef *)(uintptr_t)octets.bytes, .avail_in = (uInt)octets.length};
 
-	hold(deflateInit2(&zip, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+	hold(deflateInit2(&zip, 1, Z_DEFLATED, CODEC_ZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK);
 	zip.avail_out = (uInt)deflateBound(&zip, octets.length);
 	zip.next_out = buf_extend(out, zip.avail_out);
 	hold(deflate(&zip, Z_FINISH) == Z_STREAM_END);

@@ -188,15 +188,13 @@ static inline void kit_expect(struct kit *k, const char *name, const struct kit_
 	file_close(&fd);
 }
 
-#define KIT_WINDOW_BITS (-15)
-
 /* Raw deflate; release the result. */
 static inline struct buf kit_deflate(struct view bytes)
 {
 	z_stream zip = {.next_in = (Bytef *)(uintptr_t)bytes.bytes, .avail_in = (uInt)bytes.length};
 	struct buf out;
 
-	cr_assert_eq(deflateInit2(&zip, 9, Z_DEFLATED, KIT_WINDOW_BITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
+	cr_assert_eq(deflateInit2(&zip, 9, Z_DEFLATED, CODEC_ZIP_WINDOW, 9, Z_DEFAULT_STRATEGY), Z_OK);
 	buf_init(&out, deflateBound(&zip, bytes.length) + 16);
 	zip.avail_out = (uInt)out.maximum;
 	zip.next_out = buf_extend(&out, out.maximum);
