@@ -3,7 +3,7 @@
 #
 #	my $tap = Tap->new($port);             connects each caller to 127.0.0.1:$port
 #	$tap->port                             where the caller is to connect
-#	$tap->octets                           carried so far, both ways, over all connections
+#	$tap->octets                           carried so far, both ways, over all connections; $tap->octets('back'): one way
 #	$tap->bytes(3, 'forth')                what the third connection carried: forth, from the caller, or back
 #	my @pieces = $tap->pieces('forth');    of batches, in order: {sequence, class, from, to}; also of some connections only
 #	my ($all, $once) = $tap->batches('forth');
@@ -81,7 +81,7 @@ sub pass {
 
 sub port { return $_[0]{port} }
 sub bytes { return Hosts::slurp("$_[0]{dir}/$_[1].$_[2]") // '' }
-sub octets { return List::Util::sum0(map { -s } Hosts::files($_[0]{dir})) }
+sub octets { my ($self, $way) = @_; return List::Util::sum0(map { -s } grep { !$way || /\.$way$/ } Hosts::files($self->{dir})) }
 # The number of the last connection that carried anything.
 sub count { return List::Util::max(0, map { /^(\d+)/ } Hosts::names($_[0]{dir})) }
 
