@@ -55,6 +55,7 @@ struct multidrop {
 	enum outcome outcome; /* LATER: cannot be judged */
 	struct error *err;
 	char *lost; /* what was wrong with the first that will not do */
+	bool full;  /* it names more than are taken */
 };
 
 static void lose(struct multidrop *m, const char *address, const char *why)
@@ -88,7 +89,7 @@ static void on_recipient(void *context, struct view text)
 	struct buf shown;
 	char *address;
 
-	if (m->outcome != OUTCOME_DONE || m->a->recipients.count >= FETCH_RECIPIENTS)
+	if (m->outcome != OUTCOME_DONE || m->full)
 		return;
 	address = own_form(m->box, text);
 	if (address == NULL) {
@@ -103,7 +104,11 @@ static void on_recipient(void *context, struct view text)
 		m->outcome = error_set(m->err, EX_TEMPFAIL, "%s cannot be judged now: %s", address, j.text);
 	} else if (j.outcome == OUTCOME_NEVER) {
 		lose(m, address, j.text);
-	} else if (!strings_contain(&m->a->recipients, address)) {
+	} else if (strings_contain(&m->a->recipients, address)) {
+		/* Once is enough. */
+	} else if (m->a->recipients.count == FETCH_RECIPIENTS) {
+		m->full = true;
+	} else {
 		strings_add(&m->a->recipients, address);
 		if (j.max_size > m->a->max_size)
 			m->a->max_size = j.max_size;
@@ -123,6 +128,10 @@ static enum outcome recipients_read(struct multidrop *m, struct view section)
 		lose(m, "the field", "malformed");
 	if (m->a->recipients.count == 0)
 		lose(m, "the field", "empty");
+	if (m->full) {
+		free(m->lost);
+		m->lost = mem_format("%s names more than %d recipients", m->box->multidrop, FETCH_RECIPIENTS);
+	}
 	return m->outcome;
 }
 
@@ -149,15 +158,17 @@ enum outcome fetch_address_read(struct fetch_address *a, const struct config *c,
 	sender_read(a, section);
 	if (box->multidrop != NULL)
 		outcome = recipients_read(&m, section);
-	if (a->recipients.count > 0) {
+	if (a->recipients.count > 0 && !m.full) {
 		free(m.lost);
 	} else {
 		struct judgement j;
 
 		judge_recipient(&j, c, mail, box->to, JUDGE_KNOWN, 0);
-		a->max_size = j.max_size;
+		if (j.max_size > a->max_size)
+			a->max_size = j.max_size;
 		a->lost = m.lost;
-		strings_add(&a->recipients, box->to);
+		if (!strings_contain(&a->recipients, box->to))
+			strings_add(&a->recipients, box->to);
 	}
 	return outcome;
 }

@@ -13,7 +13,7 @@
 
 #include "queue/judge.h"
 
-/* Recipients that one field may name. */
+/* Recipients that one field may name; who comes behind them is replaced by `to`. */
 #define FETCH_RECIPIENTS 100
 
 struct fetch_address {
@@ -21,7 +21,7 @@ struct fetch_address {
 	struct view
 	    return_path; /* the field that says so, within the section: the envelope has it now. Empty: none */
 	struct strings recipients; /* at least one */
-	char *lost;		   /* why a multidrop message goes to `to`; null: it was told */
+	char *lost;		   /* why a multidrop message goes to `to`, alone or too; null: it was told */
 	uint64_t max_size;	   /* octets that the widest way to a recipient takes */
 };
 

@@ -54,25 +54,6 @@ static void trouble(const struct server *s, const char *reason)
 
 /* ---- sessions -------------------------------------------------------------------------------------------- */
 
-/*
- * A pipe is no proof that the client is of this machine: sslserver, socat and stunnel stand between the network and a
- * program, and say in the environment for whom. REMOTE_HOST is CGI's too, whose programs may send mail.
- */
-static const char *stdio_peer(const char *peer)
-{
-	const char *named = getenv("TCPREMOTEIP");
-
-	if (strcmp(peer, "local") != 0)
-		return peer;
-	if (named == NULL)
-		named = getenv("SOCAT_PEERADDR");
-	if (named == NULL && getenv("GATEWAY_INTERFACE") == NULL)
-		named = getenv("REMOTE_HOST");
-	if (named == NULL)
-		return peer;
-	return named[0] == '\0' || strcmp(named, "local") == 0 ? "unknown" : named;
-}
-
 /* A session without a connection yet. */
 static struct served *served_make(struct server *s, int service)
 {
@@ -540,11 +521,13 @@ void server_run(struct server *s, struct log *log)
 void server_run_alone(struct server *s, int service, struct log *log)
 {
 	struct served *new;
+	char peer[PEER_TEXT];
 
 	serve_begin(s, log);
 	new = served_make(s, service);
 	new->conn = conn_pipes(s->base, STDIN_FILENO, STDOUT_FILENO, s->calls->handlers, new);
-	served_begin(new, stdio_peer(conn_peer(new->conn)));
+	peer_of_stdin(peer);
+	served_begin(new, peer);
 	if (s->session_count > 0)
 		event_base_dispatch(s->base);
 	conn_farewell(s->base);

@@ -36,6 +36,21 @@ void peer_of(int fd, char out[static PEER_TEXT])
 		peer_name((struct sockaddr *)&address, length, out);
 }
 
+void peer_of_stdin(char out[static PEER_TEXT])
+{
+	const char *named = getenv("TCPREMOTEIP");
+
+	peer_of(STDIN_FILENO, out);
+	if (strcmp(out, "local") != 0)
+		return;
+	if (named == NULL)
+		named = getenv("SOCAT_PEERADDR");
+	if (named == NULL && getenv("GATEWAY_INTERFACE") == NULL)
+		named = getenv("REMOTE_HOST");
+	if (named != NULL)
+		snprintf(out, PEER_TEXT, "%s", named[0] == '\0' || strcmp(named, "local") == 0 ? "unknown" : named);
+}
+
 void origin_of(const char *peer, char out[static ORIGIN_TEXT])
 {
 	uint8_t bytes[16];

@@ -22,6 +22,12 @@ void peer_name(const struct sockaddr *address, socklen_t length, char out[static
  * be asked for, because he is gone already, nothing is known: "unknown", not that he is of this machine.
  */
 void peer_of(int fd, char out[static PEER_TEXT]);
+/*
+ * The same of standard input, for programs that others start. A pipe or a Unix socket there is no proof that the client is of this
+ * machine: sslserver, socat and stunnel stand between the network and a program, and say in the environment for whom
+ * (TCPREMOTEIP, SOCAT_PEERADDR, REMOTE_HOST; the last is CGI's too, whose programs may send mail).
+ */
+void peer_of_stdin(char out[static PEER_TEXT]);
 
 /* "192.0.2.1", "2001:db8:0:1::/64"; what is no address stays as it is, cut. */
 void origin_of(const char *peer, char out[static ORIGIN_TEXT]);

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <sodium.h>
 
+#include "lib/origin.h"
 #include "relay/calls.h"
 #include "relay/listen.h"
 #include "relay/pass.h"
@@ -29,6 +30,19 @@ static int leave(const struct error *err)
 	return err->code != EX_OK ? err->code : EX_TEMPFAIL;
 }
 
+/* Whoever is at standard input: an address, where it can be told. */
+static enum outcome answer(struct relay *r, struct error *err)
+{
+	const char *ssh = getenv("SSH_CONNECTION"); /* ssh(1): address and port of the client, of the server */
+	char peer[PEER_TEXT];
+
+	peer_of_stdin(peer);
+	if (strcmp(peer, "local") == 0 && ssh != NULL)
+		snprintf(peer, sizeof peer, "%.*s", (int)strcspn(ssh, " "), ssh);
+	return calls_answer(
+	    r, STDIN_FILENO, STDOUT_FILENO, strcmp(peer, "local") == 0 ? "standard input" : peer, err);
+}
+
 static bool is_command(const struct invocation *v, const char *name, int count)
 {
 	return v->count == count && strcmp(v->words[0], name) == 0;
@@ -47,7 +61,7 @@ static enum outcome run_command(struct relay *r, const struct invocation *v, str
 	if (is_command(v, "call", 3) && strcmp(v->words[1], "--over-caps") == 0)
 		return calls_make(r, v->words[2], CALL_OVER_CAPS, err);
 	if (is_command(v, "answer", 1))
-		return calls_answer(r, STDIN_FILENO, STDOUT_FILENO, "standard input", err);
+		return answer(r, err);
 	return error_set(err, EX_USAGE, "\"%s\" is no command, or not with that many words\n%s", v->words[0], usage);
 }
 

@@ -38,6 +38,39 @@ subtest 'over the standard input and output of a program' => sub {
 	$net->fsck;
 };
 
+# What a super-server is: a socket at standard input and output.
+sub inetd {
+	my ($host) = @_;
+	my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "no socket: $!";
+	my $pid = fork // die "fork: $!";
+
+	return ($pid, $socket->sockport) if $pid;
+	my $client = $socket->accept;
+	open STDIN, '<&', $client or die;
+	open STDOUT, '>&', $client or die;
+	exec Hosts::program('packetboat-relay'), '-c', $host->conf, 'answer' or die;
+}
+
+subtest 'the log tells who called, where that can be told' => sub {
+	my $net = Hosts->new;
+	my ($a, $b) = pair($net, \&exec_call);
+	my $last = sub { ($b->log_text =~ /^a answered at=\S+ line=("[^"]*"|\S+)/mg)[-1] };
+
+	delete local @ENV{qw(SSH_CONNECTION TCPREMOTEIP SOCAT_PEERADDR REMOTE_HOST)};
+	is(call($a)->{code}, 0, 'a program');
+	is($last->(), '"standard input"', 'a pipe tells nothing');
+	for (['SSH_CONNECTION', '192.0.2.7 40000 192.0.2.1 22'], ['TCPREMOTEIP', '192.0.2.7']) {
+		local $ENV{$_->[0]} = $_->[1];
+		is(call($a)->{code}, 0, $_->[0]);
+		is($last->(), '192.0.2.7', 'the environment does');
+	}
+	my ($pid, $port) = inetd($b);
+	calls_at($a, "tcp:127.0.0.1:$port");
+	is(call($a)->{code}, 0, 'a super-server');
+	waitpid $pid, 0;
+	is($last->(), '127.0.0.1', 'a socket does');
+};
+
 subtest 'half-duplex, and in the clear' => sub {
 	my $net = Hosts->new;
 	my ($a, $b) = pair($net, \&exec_call, more => "\tturn = 60s\n\tseal = false\n", more_b => "\tseal = false\n");

@@ -98,6 +98,38 @@ Test(fetch_address, a_multidrop_box_has_many_owners)
 		expect_address(rows[i].section, rows[i].options, "", rows[i].recipients, rows[i].lost);
 }
 
+Test(fetch_address, who_comes_behind_a_hundred_is_not_lost)
+{
+	struct fetch_address a;
+	struct queue_kit k;
+	struct buf section;
+
+	buf_init(&section, 10000);
+	buf_text(&section, "X-To: u0@city.example.org");
+	for (int i = 1; i <= FETCH_RECIPIENTS; i++)
+		buf_format(&section, ",\r\n u%d@city.example.org, u0@city.example.org", i % FETCH_RECIPIENTS);
+	buf_text(&section, "\r\n\r\n");
+	read_address(buf_string(&section), "multidrop = \"X-To\"", &a, &k);
+	cr_expect_eq(a.recipients.count, FETCH_RECIPIENTS, "%zu", a.recipients.count);
+	cr_expect_null(a.lost, "a hundred are told, however often: %s", a.lost);
+	fetch_address_release(&a);
+	kit_close(&k);
+
+	buf_clear(&section);
+	buf_text(&section, "X-To: u0@city.example.org");
+	for (int i = 1; i <= FETCH_RECIPIENTS + 5; i++)
+		buf_format(&section, ",\r\n u%d@city.example.org", i);
+	buf_text(&section, "\r\n\r\n");
+	read_address(buf_string(&section), "multidrop = \"X-To\"", &a, &k);
+	cr_expect_eq(a.recipients.count, FETCH_RECIPIENTS + 1, "%zu", a.recipients.count);
+	cr_expect_str_eq(a.recipients.items[FETCH_RECIPIENTS], "joe");
+	cr_expect_str_eq(a.lost, "X-To names more than 100 recipients");
+	cr_expect_eq(a.max_size, k.config.max_size, "the widest way, that of `to`");
+	fetch_address_release(&a);
+	kit_close(&k);
+	buf_release(&section);
+}
+
 Test(fetch_address, the_way_to_the_owner_says_what_he_can_get)
 {
 	struct fetch_address a;
