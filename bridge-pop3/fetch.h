@@ -15,6 +15,7 @@
 #include "bridge-pop3/fetch_plan.h"
 #include "bridge-pop3/fetch_text.h"
 #include "bridge-pop3/pop3_client.h"
+#include "lib/endpoint.h"
 #include "lib/net_conn.h"
 #include "lib/net_dns.h"
 
@@ -91,8 +92,7 @@ struct fetch_counts {
 struct fetch_box {
 	struct fetch *fetch;
 	const struct config_fetch *section;
-	char host[256];
-	uint16_t port;
+	struct endpoint server;
 	enum tls_policy policy; /* never POLICY_DEFAULT */
 	char *password;
 	struct tls *tls;

@@ -12,28 +12,16 @@
 
 /* ---- what is known beforehand ------------------------------------------------------------------------------- */
 
-/* "HOST:PORT", "[ADDRESS]:PORT". */
-static void server_split(struct fetch_box *b)
-{
-	const char *server = b->section->server;
-	const char *colon = strrchr(server, ':');
-	uint64_t port = 0;
-
-	number_parse(view_text(colon + 1), 65535, &port);
-	b->port = (uint16_t)port;
-	snprintf(b->host, sizeof b->host, "%.*s", (int)(colon - server), server);
-}
-
 /* RFC 8314 3: in clear only where the operator says so, or within this machine. */
 static void policy_choose(struct fetch_box *b)
 {
 	b->policy = b->section->tls;
 	if (b->policy != POLICY_DEFAULT)
 		return;
-	if (b->port == PORT_POP3S)
+	if (b->server.port == PORT_POP3S)
 		b->policy = POLICY_IMPLICIT;
 	else
-		b->policy = config_this_machine(b->host) ? POLICY_OFFERED : POLICY_VERIFIED;
+		b->policy = config_this_machine(b->server.host) ? POLICY_OFFERED : POLICY_VERIFIED;
 }
 
 struct fetch_box *fetch_box_new(struct fetch *f, const struct config_fetch *section)
@@ -43,7 +31,7 @@ struct fetch_box *fetch_box_new(struct fetch *f, const struct config_fetch *sect
 	b->fetch = f;
 	b->section = section;
 	buf_init(&b->header, TEXT_HEAD_MAX);
-	server_split(b);
+	endpoint_parse(section->server, &b->server);
 	policy_choose(b);
 	return b;
 }
@@ -151,7 +139,7 @@ void fetch_box_session_over(struct fetch_box *b, const struct error *why)
 		    "%s lists a message with less than it has, it is too large, and nothing tells it from others: "
 		    "there is no "
 		    "way past it",
-		    b->host);
+		    b->server.host);
 		why = &stuck;
 	}
 	fetch_session_close(b);
@@ -196,9 +184,9 @@ static void on_addresses(
 
 		*a = addresses[i];
 		if (a->address.ss_family == AF_INET6)
-			((struct sockaddr_in6 *)&a->address)->sin6_port = htons(b->port);
+			((struct sockaddr_in6 *)&a->address)->sin6_port = htons(b->server.port);
 		else
-			((struct sockaddr_in *)&a->address)->sin_port = htons(b->port);
+			((struct sockaddr_in *)&a->address)->sin_port = htons(b->server.port);
 	}
 	if (result == DNS_FOUND && b->address_count > 0) {
 		fetch_session_begin(b);
@@ -266,5 +254,5 @@ void fetch_box_begin(struct fetch_box *b)
 		fetch_box_end(b, &err);
 		return;
 	}
-	dns_addresses(f->dns, b->host, f->config.smtp.ipv6 ? DNS_ANY : DNS_IPV4_ONLY, on_addresses, b);
+	dns_addresses(f->dns, b->server.host, f->config.smtp.ipv6 ? DNS_ANY : DNS_IPV4_ONLY, on_addresses, b);
 }

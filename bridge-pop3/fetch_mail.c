@@ -3,6 +3,7 @@
 #include "bridge-pop3/fetch_notice.h"
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/origin.h"
 #include "lib/text.h"
 
 /* Message numbers reserved with one wait for the disk. */
@@ -52,13 +53,17 @@ static void envelope_fill(struct envelope *e, const struct fetch_mail *mail)
 {
 	const struct fetch_box *b = mail->box;
 	const struct fetch_address *a = &mail->text.address;
+	struct buf server;
 
 	e->sender = mem_string(a->sender);
 	for (size_t i = 0; i < a->recipients.count; i++)
 		envelope_add_recipient(e, a->recipients.items[i]);
 	e->class = mail->text.text.bulk ? CLASS_BULK : CLASS_NORMAL;
 	envelope_add_hop(e, b->fetch->config.host, clock_now(), HOP_POP3);
-	envelope_hop_client(e, b->host);
+	buf_init(&server, LIMIT_CLIENT);
+	peer_literal(b->server.host, &server);
+	envelope_hop_client(e, buf_string(&server));
+	buf_release(&server);
 }
 
 static void log_lost(const struct fetch_mail *mail, const struct id *id)
@@ -132,7 +137,7 @@ static enum outcome notice_write(struct fetch_box *b, struct handover *h, const 
 	    .domain = config_mail_name(&b->fetch->config, NULL),
 	    .to = e->recipients[0].address,
 	    .box = b->section->name,
-	    .server = b->host,
+	    .server = b->server.host,
 	    .user = b->section->user,
 	    .head = head,
 	    .octets = octets,

@@ -74,7 +74,7 @@ void fetch_session_close(struct fetch_box *b)
 
 static void begin_tls(struct fetch_box *b)
 {
-	if (!conn_start_tls(b->conn, b->tls, b->host))
+	if (!conn_start_tls(b->conn, b->tls, b->server.host))
 		pop3_client_lost(&b->client, "the server spoke between STLS and TLS");
 }
 
@@ -266,7 +266,7 @@ static void tell_doubled(struct fetch_box *b)
 	text =
 	    mem_format("%zu messages at %s have a UID that another has too: they are known by their texts alone, and "
 		       "retrieved in each run",
-		b->plan.doubled, b->host);
+		b->plan.doubled, b->server.host);
 	warn(b, text);
 	free(text);
 }
@@ -296,11 +296,12 @@ static enum outcome on_ready(struct fetch_box *b, struct error *err)
 		    "%s gives its messages no UIDs, so that nothing can be left there without being fetched again in "
 		    "each "
 		    "run: take leave-on-server out of %s; nothing was fetched",
-		    b->host, b->section->where);
+		    b->server.host, b->section->where);
 	fetch_plan_make(plan, &b->state);
 	tell_doubled(b);
 	if (b->fetch->verbose)
-		fprintf(stderr, "packetboat-fetch: %s: %zu messages at %s\n", b->section->name, plan->count, b->host);
+		fprintf(stderr, "packetboat-fetch: %s: %zu messages at %s\n", b->section->name, plan->count,
+		    b->server.host);
 	return OUTCOME_DONE;
 }
 
@@ -383,7 +384,7 @@ static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct erro
 	if (!b->mail.open && b->plan.messages[number].octets > EMPTY_MOST) {
 		b->incomplete = true;
 		error_set(&b->refused, EX_TEMPFAIL, "%s lists message %zu with %llu octets, and gives none of them",
-		    b->host, number + 1, (unsigned long long)b->plan.messages[number].octets);
+		    b->server.host, number + 1, (unsigned long long)b->plan.messages[number].octets);
 		return OUTCOME_DONE;
 	}
 	if (!b->mail.open) /* an empty one */
@@ -458,7 +459,7 @@ static enum outcome on_refused(struct fetch_box *b, const struct pop3_client_eve
 		return on_top_refused(b, event->number, err);
 	fetch_mail_drop(&b->mail);
 	b->incomplete = true;
-	error_set(&b->refused, EX_TEMPFAIL, "%s refuses to %s message %zu: %s", b->host,
+	error_set(&b->refused, EX_TEMPFAIL, "%s refuses to %s message %zu: %s", b->server.host,
 	    event->request == POP3_RETRIEVE ? "give" : "delete", event->number + 1, event->text);
 	return OUTCOME_DONE;
 }
@@ -506,7 +507,7 @@ static void on_closed(struct fetch_box *b, const struct pop3_client_event *event
 	struct error err = ERROR_NONE;
 
 	if (!event->committed) {
-		error_set(&err, EX_TEMPFAIL, "%s: %s", b->host, event->text);
+		error_set(&err, EX_TEMPFAIL, "%s: %s", b->server.host, event->text);
 		fail(b, &err);
 		return;
 	}
@@ -523,7 +524,7 @@ static void on_failed(struct fetch_box *b, const struct pop3_client_event *event
 	struct error err = ERROR_NONE;
 
 	if (clear_will_do(b)) {
-		char *text = mem_format("%s: %s; going on without TLS", b->host, event->text);
+		char *text = mem_format("%s: %s; going on without TLS", b->server.host, event->text);
 
 		warn(b, text);
 		free(text);
@@ -533,8 +534,8 @@ static void on_failed(struct fetch_box *b, const struct pop3_client_event *event
 		return;
 	}
 	/* A password that is refused by one address is refused by all. */
-	error_set(
-	    &err, b->client.stage == POP3_STAGE_AUTH ? EX_TEMPFAIL : EX_UNAVAILABLE, "%s: %s", b->host, event->text);
+	error_set(&err, b->client.stage == POP3_STAGE_AUTH ? EX_TEMPFAIL : EX_UNAVAILABLE, "%s: %s", b->server.host,
+	    event->text);
 	fail(b, &err);
 }
 

@@ -193,12 +193,9 @@ static void client_name(const struct session *s, struct buf *out)
 	}
 	if (out->length == 0)
 		buf_text(out, "unknown");
-	if (strchr(s->served.peer, ':') != NULL)
-		buf_format(out, " ([IPv6:%s])", s->served.peer);
-	else if (strchr(s->served.peer, '.') != NULL)
-		buf_format(out, " ([%s])", s->served.peer);
-	else
-		buf_format(out, " (%s)", s->served.peer);
+	buf_text(out, " (");
+	peer_literal(s->served.peer, out);
+	buf_text(out, ")");
 }
 
 /* Who logged in may use his own addresses; where that cannot be looked up, none. */

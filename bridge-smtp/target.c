@@ -5,6 +5,7 @@
 #include "bridge-smtp/courier.h"
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/endpoint.h"
 #include "lib/secret.h"
 #include "lib/text.h"
 
@@ -16,17 +17,11 @@
 /* "host:port" as its parts; a domain has no port. */
 static void name_split(struct target *t, char host[static 256])
 {
-	const char *colon = strrchr(t->name, ':');
-	uint64_t port;
+	struct endpoint server;
 
-	snprintf(host, 256, "%s", t->name);
-	t->port = (uint16_t)t->courier->config.smtp.port;
-	t->named =
-	    colon != NULL && t->name[strlen(t->name) - 1] != ']' && number_parse(view_text(colon + 1), 65535, &port);
-	if (!t->named)
-		return;
-	t->port = (uint16_t)port;
-	host[(size_t)(colon - t->name) < 255 ? (size_t)(colon - t->name) : 255] = '\0';
+	t->named = endpoint_parse(t->name, &server);
+	t->port = t->named ? server.port : (uint16_t)t->courier->config.smtp.port;
+	snprintf(host, 256, "%s", t->named ? server.host : t->name);
 }
 
 /*

@@ -8,25 +8,17 @@
 #include <sys/un.h>
 
 #include "lib/alloc.h"
+#include "lib/endpoint.h"
 #include "lib/file.h"
-#include "lib/limits.h"
 #include "lib/text.h"
 
 /* sd_listen_fds(3): the first descriptor that is handed over. */
 #define INHERITED_FIRST 3
 
-/* "HOST:PORT" in its parts. */
-struct place {
-	char host[LIMIT_DOMAIN + 1]; /* "*": all */
-	char port[6];
-};
-
 /* ---- addresses ------------------------------------------------------------------------------------------- */
 
 static bool host_valid(struct view host)
 {
-	if (host.length == 0 || host.length > LIMIT_DOMAIN)
-		return false;
 	for (size_t i = 0; i < host.length; i++) {
 		uint8_t c = host.bytes[i];
 
@@ -36,41 +28,17 @@ static bool host_valid(struct view host)
 	return true;
 }
 
-static bool literal_valid(struct view literal)
+/* "*": all addresses. */
+static bool place_parse(const char *address, struct endpoint *place)
 {
-	for (size_t i = 0; i < literal.length; i++)
-		if (literal.bytes[i] <= ' ' || literal.bytes[i] == '[' || literal.bytes[i] == ']')
-			return false;
-	return literal.length > 0 && literal.length <= LIMIT_DOMAIN;
-}
-
-static bool place_parse(const char *address, struct place *place)
-{
-	const char *colon = strrchr(address, ':');
-	struct view host;
-	uint64_t port;
-
-	if (colon == NULL || strlen(colon + 1) >= sizeof place->port ||
-	    !number_parse(view_text(colon + 1), 65535, &port))
-		return false;
-	host = view_of(address, (size_t)(colon - address));
-	if (host.length > 2 && host.bytes[0] == '[' && host.bytes[host.length - 1] == ']') {
-		host = view_of(host.bytes + 1, host.length - 2);
-		if (!literal_valid(host))
-			return false;
-	} else if (!view_is(host, "*") && !host_valid(host)) {
-		return false;
-	}
-	memcpy(place->host, host.bytes, host.length);
-	place->host[host.length] = '\0';
-	snprintf(place->port, sizeof place->port, "%u", (unsigned)port);
-	return true;
+	return endpoint_parse(address, place) &&
+	       (place->bracketed || strcmp(place->host, "*") == 0 || host_valid(view_text(place->host)));
 }
 
 bool listen_address_valid(const char *address)
 {
 	struct sockaddr_un path;
-	struct place place;
+	struct endpoint place;
 
 	if (address[0] == '/')
 		return strlen(address) < sizeof path.sun_path && address[strlen(address) - 1] != '/';
@@ -174,7 +142,8 @@ static enum outcome open_place(const char *address, int *fds, size_t maximum, si
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
-	struct place place;
+	struct endpoint place;
+	char port[6];
 	bool every;
 	int code;
 	enum outcome outcome;
@@ -182,7 +151,8 @@ static enum outcome open_place(const char *address, int *fds, size_t maximum, si
 	if (!place_parse(address, &place))
 		return error_set(err, EX_CONFIG, "%s is no address to listen at", address);
 	every = strcmp(place.host, "*") == 0;
-	code = getaddrinfo(every ? NULL : place.host, place.port, &hints, &found);
+	snprintf(port, sizeof port, "%u", (unsigned)place.port);
+	code = getaddrinfo(every ? NULL : place.host, port, &hints, &found);
 	if (code != 0)
 		return error_set(err, EX_CONFIG, "cannot listen at %s: %s", address, gai_strerror(code));
 	outcome = open_found(found, address, fds, maximum, count, err);

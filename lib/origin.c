@@ -51,6 +51,18 @@ void peer_of_stdin(char out[static PEER_TEXT])
 		snprintf(out, PEER_TEXT, "%s", named[0] == '\0' || strcmp(named, "local") == 0 ? "unknown" : named);
 }
 
+void peer_literal(const char *peer, struct buf *out)
+{
+	struct in_addr address;
+
+	if (strchr(peer, ':') != NULL)
+		buf_format(out, "[IPv6:%s]", peer);
+	else if (inet_pton(AF_INET, peer, &address) == 1)
+		buf_format(out, "[%s]", peer);
+	else
+		buf_text(out, peer);
+}
+
 void origin_of(const char *peer, char out[static ORIGIN_TEXT])
 {
 	uint8_t bytes[16];

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "lib/buf.h"
+
 /* "192.0.2.1", "2001:db8::1". */
 #define PEER_TEXT   64
 #define ORIGIN_TEXT 32
@@ -28,6 +30,9 @@ void peer_of(int fd, char out[static PEER_TEXT]);
  * (TCPREMOTEIP, SOCAT_PEERADDR, REMOTE_HOST; the last is CGI's too, whose programs may send mail).
  */
 void peer_of_stdin(char out[static PEER_TEXT]);
+
+/* RFC 5321 4.1.3: "[192.0.2.1]", "[IPv6:2001:db8::1]"; what is no address as it is. */
+void peer_literal(const char *peer, struct buf *out);
 
 /* "192.0.2.1", "2001:db8:0:1::/64"; what is no address stays as it is, cut. */
 void origin_of(const char *peer, char out[static ORIGIN_TEXT]);

@@ -4,6 +4,8 @@
 #include <stddef.h>
 
 #include "lib/alloc.h"
+#include "lib/endpoint.h"
+#include "lib/listen.h"
 #include "lib/text.h"
 #include "queue/address.h"
 
@@ -157,17 +159,12 @@ static bool read_boolean(const struct job *job)
 	return true;
 }
 
-/* "HOST:PORT"; an IPv6 address stands in brackets. */
+/* What can be connected to. */
 static bool endpoint_valid(const char *text)
 {
-	const char *colon = strrchr(text, ':');
-	uint64_t port;
-	size_t length = colon == NULL ? 0 : (size_t)(colon - text);
+	struct endpoint e;
 
-	if (length == 0 || strcspn(text, " \t") != strlen(text) ||
-	    !number_parse(view_text(colon + 1), 65535, &port) || port == 0)
-		return false;
-	return memchr(text, ':', length) == NULL || (text[0] == '[' && text[length - 1] == ']' && length > 2);
+	return endpoint_parse(text, &e) && e.port > 0;
 }
 
 static bool read_via(const struct job *job)
@@ -200,14 +197,6 @@ static bool read_via(const struct job *job)
 			: route->via == VIA_LMTP ? path_below(job->directory, after)
 						 : mem_string(after);
 	return true;
-}
-
-/* The same for listening: any name or "*", and port 0, which the system chooses. */
-static bool listen_endpoint_valid(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-
-	return endpoint_valid(text) || (colon != NULL && colon > text && strcmp(colon, ":0") == 0);
 }
 
 /* ---- values of lists ------------------------------------------------------------------------------ */
@@ -304,13 +293,13 @@ static bool read_condition(const struct job *job)
 	return add(job, job->text);
 }
 
-/* "ADDRESS" or "SERVICE:ADDRESS"; the address is judged when it is listened at. */
+/* "ADDRESS" or "SERVICE:ADDRESS". */
 static bool read_listen(const struct job *job)
 {
 	const char *address;
 
 	listen_service(job->text, &address);
-	if (address[0] == '/' ? address[1] == '\0' : !listen_endpoint_valid(address))
+	if (!listen_address_valid(address))
 		return wrong(job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\", or "
 				  "\"submission:HOST:PORT\", \"submissions:HOST:PORT\", \"lmtp:/PATH\"");
 	return add(job, job->text);
@@ -318,7 +307,7 @@ static bool read_listen(const struct job *job)
 
 static bool read_place(const struct job *job)
 {
-	if (job->text[0] == '/' ? job->text[1] == '\0' : !listen_endpoint_valid(job->text))
+	if (!listen_address_valid(job->text))
 		return wrong(job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\"");
 	return add(job, job->text);
 }
@@ -328,7 +317,7 @@ static bool read_pop3_listen(const struct job *job)
 	const char *address;
 
 	listen_pop3(job->text, &address);
-	if (address[0] == '/' ? address[1] == '\0' : !listen_endpoint_valid(address))
+	if (!listen_address_valid(address))
 		return wrong(
 		    job, "is no place to listen at: \"HOST:PORT\", \"*:PORT\" or \"/PATH\", or \"pop3s:HOST:PORT\"");
 	return add(job, job->text);

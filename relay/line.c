@@ -14,6 +14,7 @@
 
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/endpoint.h"
 #include "lib/file.h"
 #include "lib/text.h"
 
@@ -81,24 +82,26 @@ static int connect_one(const struct addrinfo *a, int64_t until)
 
 static enum outcome open_tcp(struct line *l, const char *endpoint, unsigned seconds, struct error *err)
 {
-	const char *colon = strrchr(endpoint, ':');
-	bool bracketed = endpoint[0] == '[' && colon != NULL && colon > endpoint && colon[-1] == ']';
-	char *host = mem_copy(endpoint + bracketed, (size_t)(colon - endpoint) - 2 * bracketed);
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *list = NULL;
 	int64_t until = (int64_t)clock_steady_ms() + (int64_t)seconds * 1000;
-	int found = getaddrinfo(host, colon + 1, &hints, &list);
+	struct endpoint place;
+	char port[6];
+	int found;
 	int fd = -1;
 
+	if (!endpoint_parse(endpoint, &place))
+		return error_set(err, EX_CONFIG, "%s is no \"HOST:PORT\"", endpoint);
+	snprintf(port, sizeof port, "%u", (unsigned)place.port);
+	found = getaddrinfo(place.host, port, &hints, &list);
 	for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
 		fd = connect_one(a, until);
 	if (found != 0)
-		error_set(err, EX_TEMPFAIL, "cannot find %s: %s", host, gai_strerror(found));
+		error_set(err, EX_TEMPFAIL, "cannot find %s: %s", place.host, gai_strerror(found));
 	else if (fd < 0)
 		error_errno(err, errno, "cannot connect to %s", endpoint);
 	if (list != NULL)
 		freeaddrinfo(list);
-	free(host);
 	if (fd < 0) {
 		err->code = EX_TEMPFAIL;
 		return err->outcome = OUTCOME_LATER;

@@ -58,6 +58,7 @@ like($dovecot->log_text, qr/user=<ann>.*TLS/, 'and was taken');
 came(one_by($plain, 'tls = "required"'), 'STLS, whatever the certificate');
 came(one_by($plain, 'tls = "verified"', $trust), 'STLS with a certificate that is believed');
 came(one_by($implicit, 'tls = "implicit"', $trust), 'TLS from the first octet');
+came(one_by('[127.0.0.2]:' . $dovecot->tls_port, 'tls = "implicit"', $trust), 'an address in brackets, for which the certificate is');
 stayed(one_by($plain, 'tls = "verified"'), qr/certificate/i, 'STLS with a certificate that is not');
 stayed(one_by($implicit, 'tls = "implicit"'), qr/certificate/i, 'TLS from the first octet likewise');
 stayed(one_by($implicit =~ s/localhost/127.0.0.1/r, 'tls = "implicit"', $trust), qr/mismatch/, 'and with one for another name');

@@ -54,7 +54,7 @@ my @three = map { message($_) } qw(one two three);
 	my ($mail) = $a->mailbox('bob');
 	like($mail->{head}, qr/^Return-Path: <sender\@far\.example>$/m, 'the sender is that of Return-Path');
 	is(() = $mail->{bytes} =~ /^Return-Path/mg, 1, 'which is there once');
-	like($mail->{head}, qr/^Received: from 127\.0\.0\.1\b.*\n?.*with POP3/m, 'and how it came');
+	like($mail->{head}, qr/^Received: from \[127\.0\.0\.1\]\s.*\n?.*with POP3/m, 'and how it came');
 	my $before = $a->log_text;
 	clean_run('a second run');
 	is($a->log_text, $before, 'has nothing to do and says nothing');

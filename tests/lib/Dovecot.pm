@@ -43,7 +43,7 @@ base_dir = $dir/run
 state_dir = $dir/state
 log_path = $dir/log
 protocols = pop3
-listen = 127.0.0.1
+listen = 127.0.0.1, 127.0.0.2
 ssl = yes
 ssl_cert = <$dir/certificate.pem
 ssl_key = <$dir/key.pem
@@ -82,7 +82,7 @@ sub new {
 	make_path(map { "$self->{dir}/$_" } qw(run state mail));
 	Hosts::spew("$self->{dir}/users", join '', map { "$_:$options{users}{$_}\n" } sort keys %{$options{users}});
 	system('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '3650', '-subj',
-		'/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', "$self->{dir}/key.pem", '-out',
+		'/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.2', '-keyout', "$self->{dir}/key.pem", '-out',
 		"$self->{dir}/certificate.pem", '-batch') == 0 or die "openssl fails\n" if !-e "$self->{dir}/certificate.pem";
 	Hosts::spew("$self->{dir}/dovecot.conf", $self->settings($options{config} // ''));
 	$self->mailbox($_) for keys %{$options{users}};

@@ -19,6 +19,26 @@ Test(origin, an_ipv6_network_is_one_origin)
 	}
 }
 
+Test(origin, an_address_in_mail_stands_in_brackets)
+{
+	static const char *const cases[][2] = {
+	    {"192.0.2.1", "[192.0.2.1]"},
+	    {"2001:db8::1", "[IPv6:2001:db8::1]"},
+	    {"mail.example.org", "mail.example.org"},
+	    {"192.0.2.example", "192.0.2.example"},
+	    {"local", "local"},
+	};
+	struct buf out;
+
+	buf_init(&out, 100);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		buf_clear(&out);
+		peer_literal(cases[i][0], &out);
+		cr_expect_str_eq(buf_string(&out), cases[i][1]);
+	}
+	buf_release(&out);
+}
+
 Test(origin, who_guesses_waits_longer_and_longer)
 {
 	static struct strikes s;
