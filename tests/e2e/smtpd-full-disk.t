@@ -5,24 +5,14 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Hosts;
+use SmallDisk;
 use Smtp;
 use Test::More;
 
-plan(skip_all => 'only root can mount a small disk') if $> != 0;
 my $net = Hosts->new;
 my $a = $net->host('a');
-my $disk = $a->spool;
 $a->user('ann');
-my $saved = $net->dir . '/spool';
-system('cp', '-a', $disk, $saved) == 0 or die;
-my $mounted = system('mount', '-t', 'tmpfs', '-o', 'size=24m,mode=0700', 'packetboat-test', $disk) == 0;
-END {
-	local $?;
-	system('umount', '-l', $disk) if $mounted;
-}
-plan(skip_all => 'a small disk cannot be mounted here') unless $mounted;
-system('cp', '-a', "$saved/.", $disk) == 0 or die;
-$a->configure("min-free = 1M\n");
+my $disk = SmallDisk->new($a, '24m');
 
 my $smtpd = Smtp->serve($a, more => "\terrors = 1000\n");
 my $taken = 0;
@@ -57,11 +47,7 @@ my $half = hello();
 $half->say($_) for 'MAIL FROM:<eve@far.example>', 'RCPT TO:<ann@a.example>', 'DATA';
 $half->send("Subject: half\r\n\r\n" . ('half a line' x 7 . "\r\n") x 5000);
 like(mail($client, 100_000), qr/^250/, 'others beside it');
-my $ballast = "$disk/ballast";
-open my $out, '>:raw', $ballast or die;
-my $chunk = "\0" x 65536;
-1 while syswrite $out, $chunk;
-close $out;
+$disk->fill;
 $half->send(('half a line' x 7 . "\r\n") x 20000 . ".\r\n");
 like($half->reply, qr/^452 4\.3\.1 /, 'a message for which there is no more room in its midst');
 like($half->say('NOOP'), qr/^250/, '... the session goes on');
@@ -71,7 +57,7 @@ like(hello()->say('MAIL FROM:<eve@far.example>'), qr/^452 4\.3\.1 /, '... a new 
 like($smtpd->log_text, qr/^- refused .*status=4\.3\.1 .*reason="[^"]*(?:free|space|room|full)/m, 'the log says why')
     or diag($smtpd->log_text);
 
-unlink $ballast or die;
+$disk->free;
 like(mail($client, $_), qr/^250/, "room again: $_ octets") for 100, 10_000, 200_000;
 like(mail($half, 1000), qr/^250/, '... in the other session too');
 
@@ -91,7 +77,7 @@ for (1 .. 2000) {
 }
 like($reply, qr/^452 4\.3\.1 /, "full by small mail, after $smaller more");
 $smtpd->done;
-system('mount', '-o', 'remount,size=80m', $disk) == 0 or die;
+$disk->resize('80m');
 is($a->pass->{code}, 0, 'a pass, with more room');
 my %there;
 my @different;
