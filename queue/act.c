@@ -83,12 +83,20 @@ static enum outcome remove_record(
 
 static void log_act(struct acting *a, const struct entry *e, const char *event)
 {
+	struct log_line line;
 	char id[LIMIT_ID];
 
 	id_print(&e->id, id);
-	for (size_t i = 0; i < e->recipient_count; i++)
-		if (e->recipients[i].end == ENTRY_WAITS || e->recipients[i].end == ENTRY_REMOVED)
-			log_event(&a->queue->log, id, event, "recipient", e->recipients[i].address);
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		const struct entry_recipient *r = &e->recipients[i];
+
+		if (r->end != ENTRY_WAITS && r->end != ENTRY_REMOVED)
+			continue;
+		log_begin(&line, &a->queue->log, id, event);
+		log_text(&line, "recipient", r->address);
+		log_number(&line, "index", r->index);
+		log_end(&line);
+	}
 }
 
 static enum outcome act_on_record(

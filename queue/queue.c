@@ -369,10 +369,12 @@ static void accepted_begin(struct log_line *line, struct queue *q, const struct 
 	id_print(&e->id, id);
 	log_begin(line, &q->log, id, "accepted");
 	log_text(line, "sender", e->sender[0] == '\0' ? "<>" : e->sender);
-	if (e->recipient_count == 1)
+	if (e->recipient_count == 1) {
 		log_text(line, "recipient", e->recipients[0].address);
-	else
+		log_number(line, "index", e->recipients[0].index);
+	} else {
 		log_number(line, "recipients", e->recipient_count);
+	}
 	log_number(line, "size", e->size);
 	log_text(line, "class", class_name(e->class));
 	if (e->hop_count > 0)

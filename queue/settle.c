@@ -43,6 +43,7 @@ static void log_end_of(struct settle *s, const struct entry *e, const struct ent
 	id_print(&e->id, id);
 	log_begin(&line, &s->queue->log, id, entry_end_name(r->end));
 	log_text(&line, "recipient", r->address);
+	log_number(&line, "index", r->index);
 	log_text(&line, "status", r->status[0] != '\0' ? r->status : NULL);
 	log_text(&line, "reason", r->reason);
 	if (again)
@@ -580,6 +581,7 @@ static void log_put_off(struct settle *s, const struct settle_item *item)
 		id_print(&item->entry.id, id);
 		log_begin(&line, &s->queue->log, id, item->hold ? "held" : "deferred");
 		log_text(&line, "recipient", r->address);
+		log_number(&line, "index", r->index);
 		log_text(&line, "status", r->status[0] != '\0' ? r->status : NULL);
 		log_text(&line, "reason", r->reason);
 		log_end(&line);

@@ -75,10 +75,12 @@ static void log_message(
 	log_number(&line, "batch", batch);
 	if (e->recipient_count > 0) {
 		log_text(&line, "sender", e->sender[0] == '\0' ? "<>" : e->sender);
-		if (e->recipient_count == 1)
+		if (e->recipient_count == 1) {
 			log_text(&line, "recipient", e->recipients[0].address);
-		else
+			log_number(&line, "index", e->recipients[0].index);
+		} else {
 			log_number(&line, "recipients", e->recipient_count);
+		}
 		log_number(&line, "size", e->size);
 	}
 	log_end(&line);

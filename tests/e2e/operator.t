@@ -100,6 +100,20 @@ for my $id ($one, $two) {
 	cmp_ok(scalar(@lines), '>', 0, "trace --json of $id");
 }
 
+# Whose address becomes another on the way, or a user's name where he is at home, is the same recipient.
+$c->configure(qq{alias "office" { to = "carol" }\n});
+for my $address ('carol@c.example', 'office@c.example') {
+	$c->mail($address, text("for $address"));
+	my ($id) = map { $_->{id} } $c->waiting;
+	is($c->pass->{code}, 0, "a pass delivers to $address");
+	like(good($c, 'trace', $id), qr/^now:\n  \Q$address\E: delivered here\n\z/m, '... and trace knows of one recipient, and where he got it');
+	is_deeply([map { $_->{state} } grep { $_->{kind} eq 'state' } map { JSON::PP::decode_json($_) } split /\n/, good($c, 'trace', $id, '--json')],
+	    ['delivered'], '... in JSON too');
+}
+my $far = good($b, 'trace', $two);
+like($far, qr/^  bob: delivered here$/m, '... at a host that it came to');
+unlike($far, qr/no longer in the queue/, '... and nothing is in doubt');
+
 # A changed route acts on what waits.
 $a->configure(qq{route "d.example" { via = "neighbour:b" }\n});
 $a->mail('dora@d.example', text('changed'));
