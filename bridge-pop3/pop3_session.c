@@ -26,7 +26,7 @@ struct session {
 	struct settings *settings;
 	struct pop3_server engine;
 	struct login login;
-	char *user;		  /* who is logging in */
+	char *user;		  /* who is logging in, or has */
 	struct maildrop_job *job; /* opening, or removing */
 	bool updating;		  /* removing: nothing ends the session before that */
 	struct listing listing;	  /* logged in: the maildrop */
@@ -35,7 +35,6 @@ struct session {
 	size_t number;
 	uint64_t size;
 	uint64_t offset;
-	bool whole; /* not for TOP */
 	size_t turn_octets;
 	size_t turn_messages;
 	bool closing;	   /* what is unsent is still for the client */
@@ -50,12 +49,12 @@ static void work(struct session *s);
 
 /* ---- what is told ---------------------------------------------------------------------------------------- */
 
-/* USER: null for who is logged in. */
+/* USER: null for who is logged in, by the name that he has here. */
 static void begin_line(const struct session *s, struct log_line *line, const char *event, const char *user)
 {
 	log_begin(line, &s->daemon->queue.log, "-", event);
 	log_text(line, "client", s->served.peer);
-	log_text(line, "user", user != NULL ? user : s->engine.user);
+	log_text(line, "user", user != NULL ? user : s->engine.user != NULL ? s->user : NULL);
 }
 
 static void log_trouble(const struct session *s, const char *event, const char *user, const char *reason)
@@ -182,13 +181,13 @@ static void on_login_done(void *owner, enum login_result result)
 
 static void on_login(struct session *s, const struct pop3_event *event)
 {
-	const struct login_attempt attempt = {
-	    s->settings->config.users, event->user, event->password, s->served.origin};
+	const struct config *config = &s->settings->config;
+	struct login_attempt attempt = {config->users, NULL, event->password, s->served.origin};
 	uint64_t wait;
 	char text[100];
 
 	free(s->user);
-	s->user = mem_string(event->user);
+	attempt.user = s->user = users_said(config, event->user);
 	wait = login_begin(s->daemon->logins, &s->login, &attempt, s);
 	if (wait == 0)
 		return;
@@ -236,7 +235,6 @@ static void on_retrieve(struct session *s, const struct pop3_event *event)
 	if (outcome == OUTCOME_DONE) {
 		s->number = event->number;
 		s->offset = 0;
-		s->whole = !event->top;
 		s->turn_messages++;
 		pop3_server_text_begin(
 		    &s->engine, maildrop_own(s->listing.drop, s->number) ? POP3_TEXT_LF : POP3_TEXT_MIXED);
@@ -249,11 +247,12 @@ static void on_retrieve(struct session *s, const struct pop3_event *event)
 		pop3_server_refuse(&s->engine, system_code(outcome), "the message cannot be read");
 }
 
-static void text_over(struct session *s)
+/* WHOLE: all of the message was sent. Some mail programs fetch by TOP with more lines than there are. */
+static void text_over(struct session *s, bool whole)
 {
 	file_close(&s->fd);
 	pop3_server_text_end(&s->engine);
-	if (!s->whole)
+	if (!whole)
 		return;
 	s->retrieved++;
 	s->retrieved_octets += maildrop_octets(s->listing.drop, s->number);
@@ -273,7 +272,7 @@ static bool give_piece(struct session *s, struct view piece)
 		size_t given = part.length;
 
 		if (!pop3_server_text(&s->engine, &part)) {
-			text_over(s);
+			text_over(s, false);
 			return false;
 		}
 		s->offset += given - part.length;
@@ -294,7 +293,7 @@ static void send_text(struct session *s)
 		size_t step = left < POP3D_CHUNK ? (size_t)left : POP3D_CHUNK;
 
 		if (step == 0) {
-			text_over(s);
+			text_over(s, true);
 		} else if (file_read_at(s->fd, chunk, step, s->offset, maildrop_name(s->listing.drop, s->number),
 			       &err) != OUTCOME_DONE) {
 			/* Without its dot at the end, the client knows that it has not all. */

@@ -27,6 +27,7 @@ struct session {
 	struct settings *settings;
 	struct smtp_server engine;
 	struct login login;
+	char *user;		  /* who is logging in, or has */
 	struct commit *commit;	  /* the message that is coming, or being stored */
 	bool storing;		  /* it was submitted */
 	struct message_text text; /* looks at its header */
@@ -55,12 +56,18 @@ static struct queue *spool(const struct session *s)
 
 /* ---- what is told ---------------------------------------------------------------------------------------- */
 
+/* Null: nobody is logged in. */
+static const char *user_of(const struct session *s)
+{
+	return s->engine.authenticated != NULL ? s->user : NULL;
+}
+
 static void begin_line(const struct session *s, struct log_line *line, const char *event)
 {
 	log_begin(line, &spool(s)->log, "-", event);
 	log_text(line, "client", s->served.peer);
 	log_text(line, "helo", s->engine.helo);
-	log_text(line, "user", s->engine.authenticated);
+	log_text(line, "user", user_of(s));
 }
 
 static void log_refused(struct session *s, const char *recipient, const char *status, const char *reason)
@@ -139,15 +146,14 @@ const struct login_calls session_logins = {
 
 static void on_auth(struct session *s, const struct smtp_event *event)
 {
-	const struct login_attempt attempt = {
-	    .path = s->settings->config.users,
-	    .user = event->user,
-	    .password = event->password,
-	    .origin = s->served.origin,
-	};
-	uint64_t wait = login_begin(s->daemon->logins, &s->login, &attempt, s);
+	const struct config *config = &s->settings->config;
+	struct login_attempt attempt = {config->users, NULL, event->password, s->served.origin};
+	uint64_t wait;
 	char text[100];
 
+	free(s->user);
+	attempt.user = s->user = users_said(config, event->user);
+	wait = login_begin(s->daemon->logins, &s->login, &attempt, s);
 	if (wait == 0)
 		return;
 	snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
@@ -214,7 +220,7 @@ static bool may_send(struct session *s, const char *sender)
 		    &s->engine, 451, "4.3.0", "your sender addresses cannot be looked up at the moment");
 		may = false;
 	} else {
-		may = users_may_send(&users, config, &spool(s)->mail, s->engine.authenticated, sender);
+		may = users_may_send(&users, config, &spool(s)->mail, user_of(s), sender);
 		if (!may)
 			refuse(s, NULL, 550, "5.7.1", "you may not send with this sender address");
 	}
@@ -239,7 +245,7 @@ static void on_sender(struct session *s, const struct smtp_event *event)
 		return;
 	}
 	e = &s->commit->envelope;
-	s->commit->user = mem_string(s->engine.authenticated);
+	s->commit->user = mem_string(user_of(s));
 	e->sender = mem_string(event->text);
 	e->smtputf8 = event->smtputf8;
 	e->ret = event->ret;
@@ -447,6 +453,7 @@ static void close_now(struct session *s, const char *reason)
 {
 	log_over(s, reason);
 	login_forget(&s->login);
+	free(s->user);
 	forget_message(s);
 	smtp_server_release(&s->engine);
 	settings_drop(s->settings);

@@ -129,6 +129,14 @@ enum outcome users_set(
 
 /* ---- logging in ------------------------------------------------------------------------------------------ */
 
+char *users_said(const struct config *c, const char *said)
+{
+	const char *at = strrchr(said, '@');
+	bool ours = at != NULL && config_is_local(c, view_text(at + 1));
+
+	return ours ? mem_copy(said, (size_t)(at - said)) : mem_string(said);
+}
+
 /*
  * A hash of no password, made with the parameters of real ones: it is checked when there is no such user, so that the
  * time tells nobody who exists.

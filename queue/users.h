@@ -43,6 +43,9 @@ bool users_find(
 enum outcome users_set(
     struct users *u, const char *user, const char *hash, const struct strings *senders, struct error *err);
 
+/* Which user SAID names at a login; free() it. Mail programs are fond of giving the whole address: behind the name a domain that is
+ * at home here says nothing. */
+char *users_said(const struct config *c, const char *said);
 /*
  * Logging in, in two steps (lib/net_login.h). What stands for USER in the file at PATH: his hash, or, when there is no such
  * user, one of the same length that no password fits. Cheap: the file is read.

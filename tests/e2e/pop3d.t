@@ -122,6 +122,22 @@ subtest 'one session at a time' => sub {
 	like($reply, qr/^\+OK/, 'a dropped session holds nothing');
 };
 
+subtest 'the whole address, and a fetch by TOP' => sub {
+	Pop3->fill($a, 'bob', "Subject: x\n\none\ntwo\n");
+	my $client = client();
+	like($client->login('bob@a.example', 'password of bob'), qr/^\+OK/, 'a name with a domain of this host');
+	is_deeply($client->list('TOP 1 1'), ['Subject: x', '', 'one'], 'TOP, not all');
+	$client->quit;
+	unlike($pop3d->log_text, qr/^- fetched .*user=bob/m, '... is no fetch');
+	$client = client();
+	like(client()->login('bob@b.example', 'password of bob'), qr/^-ERR \[AUTH\]/, 'one of another is nobody');
+	$client->login('bob@A.EXAMPLE', 'password of bob');
+	is_deeply($client->list('TOP 1 99999999'), ['Subject: x', '', 'one', 'two'], 'TOP of more than there is');
+	$client->say('DELE 1');
+	$client->quit;
+	logged(qr/^- fetched .*user=bob messages=1 octets=24 deleted=1$/m, '... has fetched it');
+};
+
 subtest 'deletions at QUIT only' => sub {
 	Pop3->fill($a, 'bob', map { "number $_\n" } 1 .. 3);
 	my $client = logged_in('bob');

@@ -170,7 +170,7 @@ subtest 'users' => sub {
 	like($client->say('MAIL FROM:<ann@a.example>'), qr/^530 5\.7\.0/, 'no mail without TLS');
 	like($client->starttls, qr/AUTH PLAIN LOGIN/, 'STARTTLS');
 	like($client->say('MAIL FROM:<ann@a.example>'), qr/^530 5\.7\.0/, 'no mail without AUTH');
-	like($client->login('ann', 'another'), qr/^235/, 'AUTH');
+	like($client->login('ann@a.example', 'another'), qr/^235/, 'AUTH, by the whole address');
 	like($client->mail('ann@a.example', ['bob@a.example'], $text), qr/^250/, 'in');
 	$smtpd->done;
 	$net->fsck;

@@ -100,6 +100,29 @@ static enum outcome login(const struct kit *k, const char *user, const char *pas
 	return outcome;
 }
 
+Test(users, a_domain_of_ours_says_nothing_at_a_login)
+{
+	static const char *const cases[][2] = {
+	    {"ann", "ann"},
+	    {"ann@village.example", "ann"},
+	    {"ann@VILLAGE.example", "ann"},
+	    {"ann@elsewhere.example", "ann@elsewhere.example"},
+	    {"ann@", "ann@"},
+	    {"@village.example", ""},
+	    {"ann@x@village.example", "ann@x"},
+	    {"", ""},
+	};
+	struct kit k = kit_open();
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char *user = users_said(&k.config, cases[i][0]);
+
+		cr_expect_str_eq(user, cases[i][1], "%s: %s", cases[i][0], user);
+		free(user);
+	}
+	kit_close(&k);
+}
+
 Test(users, what_stands_for_nobody_is_as_long_as_a_hash_and_fits_nothing)
 {
 	struct kit k = kit_open();
