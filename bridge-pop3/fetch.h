@@ -86,7 +86,7 @@ struct fetch_counts {
 	uint64_t again; /* retrieved and found to be here already */
 	uint64_t notices;
 	uint64_t deleted;
-	uint64_t left;
+	uint64_t left; /* that are still in the box, for whatever reason */
 };
 
 struct fetch_box {

@@ -6,6 +6,7 @@
 #include "lib/alloc.h"
 #include "lib/secret.h"
 #include "lib/text.h"
+#include "queue/served.h"
 
 /* TLS from the first octet (RFC 8314 3.3). */
 #define PORT_POP3S 995
@@ -101,6 +102,15 @@ static void tell(struct fetch_box *b, const struct error *why)
 	free(name);
 }
 
+static void note_well(struct fetch_box *b)
+{
+	char *name = log_name(b);
+
+	fetched_well(&b->state);
+	served_note(&b->fetch->queue, name, b->fetch->age.now);
+	free(name);
+}
+
 void fetch_box_end(struct fetch_box *b, const struct error *why)
 {
 	struct error err = ERROR_NONE;
@@ -117,7 +127,7 @@ void fetch_box_end(struct fetch_box *b, const struct error *why)
 	if (b->opened && why != NULL)
 		fetched_failed(&b->state, why->text);
 	else if (b->opened)
-		fetched_well(&b->state);
+		note_well(b);
 	log_counts(b);
 	if (why != NULL)
 		tell(b, why);

@@ -133,8 +133,6 @@ static enum outcome settle(struct fetch_box *b, struct error *err)
 
 		if (item->kind == FETCHED_MAIL && fetch_plan_due(&b->plan, &b->state, item))
 			ask_delete(b, b->laid[i]);
-		else if (item->kind == FETCHED_MAIL)
-			b->counts.left++;
 	}
 	b->laid_count = 0;
 	b->laid_octets = 0;
@@ -221,7 +219,6 @@ static enum outcome ask_one(struct fetch_box *b, size_t number, struct error *er
 	case FETCH_TELL:
 		return tell_too_large(b, number, view_of(NULL, 0), m->octets, b->plan.max_size, err);
 	default:
-		b->counts.left += b->state.items[m->item].kind == FETCHED_MAIL;
 		return OUTCOME_DONE;
 	}
 }
@@ -291,6 +288,7 @@ static enum outcome on_ready(struct fetch_box *b, struct error *err)
 		plan->messages[i].uid = pop3_client_uid(c, i);
 	}
 	b->planned = true;
+	b->counts.left = plan->count;
 	if (!plan->named && plan->leave > 0 && plan->count > 0)
 		return error_set(err, EX_CONFIG,
 		    "%s gives its messages no UIDs, so that nothing can be left there without being fetched again in "
@@ -402,8 +400,6 @@ static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct erro
 		outcome = laid_add(b, number, octets, err);
 	} else if (fetch_plan_due(&b->plan, &b->state, &b->state.items[known])) {
 		ask_delete(b, number);
-	} else {
-		b->counts.left++;
 	}
 	fetch_mail_drop(&b->mail);
 	return outcome;
@@ -476,6 +472,7 @@ static void on_closed_well(struct fetch_box *b)
 			continue;
 		b->state.items[m->item].gone = true;
 		b->counts.deleted++;
+		b->counts.left--;
 		b->progress++;
 	}
 	for (size_t i = 0; all && i < b->state.count; i++)

@@ -133,6 +133,14 @@ static enum outcome find_user(const char *user, const char *group, uid_t *uid, g
 	return OUTCOME_DONE;
 }
 
+enum outcome daemon_known(const char *user, const char *group, struct error *err)
+{
+	uid_t uid;
+	gid_t gid;
+
+	return find_user(user, group, &uid, &gid, err);
+}
+
 enum outcome daemon_become(const char *user, const char *group, struct error *err)
 {
 	uid_t uid = 0;

@@ -17,6 +17,8 @@ void daemon_notify(const char *state);
 /* Becomes USER (and GROUP, null: the user's) for good, with the user's supplementary groups; EX_CONFIG for an unknown name. Not root
  * already: an error unless that user is who runs. */
 enum outcome daemon_become(const char *user, const char *group, struct error *err);
+/* Are there such a user and group? EX_CONFIG when not. */
+enum outcome daemon_known(const char *user, const char *group, struct error *err);
 /* Gives PATH, made as root, to whom daemon_become will be. */
 enum outcome daemon_own(const char *path, const char *user, const char *group, struct error *err);
 /* As many descriptors as the system lets this process have; the number. */

@@ -115,6 +115,7 @@ static void check_top(const struct config *c, struct config_source *s)
 static void check_neighbour(const struct config *c, struct config_source *s, const struct config_section *section)
 {
 	static const char *const reserved[] = {"age", "fetch", "incarnation", "seen", "sequence"};
+	bool is_reserved;
 
 	if (!host_name_valid(section->title))
 		mistake_add(s, section->file, section->line,
@@ -123,9 +124,11 @@ static void check_neighbour(const struct config *c, struct config_source *s, con
 	else if (c->host != NULL && strcmp(c->host, section->title) == 0)
 		mistake_add(s, section->file, section->line, "neighbour \"%s\" is this host itself", section->title);
 	/* Files of their own names beside the neighbours' in spool/state. */
+	is_reserved = text_starts(section->title, "served-");
 	for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
-		if (strcmp(section->title, reserved[i]) == 0)
-			mistake_add(s, section->file, section->line, "the name \"%s\" is reserved", section->title);
+		is_reserved |= strcmp(section->title, reserved[i]) == 0;
+	if (is_reserved)
+		mistake_add(s, section->file, section->line, "the name \"%s\" is reserved", section->title);
 	if (section_setting(section, "key") == NULL)
 		mistake_add(s, section->file, section->line,
 		    "neighbour \"%s\" has no key: it is what \"packetboat key\" prints there", section->title);

@@ -2,6 +2,7 @@
 
 #include "lib/alloc.h"
 #include "lib/text.h"
+#include "queue/served.h"
 
 /* Milliseconds to wait for the hop's lock before a claim, and before all is woken. */
 #define CLAIM_PATIENCE 100
@@ -31,54 +32,22 @@ static void claimed_forget(struct work *w, struct work_claimed *claimed)
 
 /* ---- the sign of life ------------------------------------------------------------------------------------ */
 
-static char *served_name(const char *hop)
-{
-	return mem_format("served-%s", hop);
-}
-
-bool work_served(const struct queue *q, const char *hop, const struct age *age, uint64_t *when)
-{
-	char *name = served_name(hop);
-	struct buf text;
-	bool known;
-
-	buf_init(&text, 64);
-	known = file_read(&q->state, name, &text, NULL) == OUTCOME_DONE &&
-		number_parse(view_buf(&text), UINT64_MAX, when);
-	/* An age that has not come yet is from before the age file was lost; a little ahead, another process kept it. */
-	if (known && *when > age->now)
-		known = *when - age->now <= AGE_STEP;
-	if (known && *when > age->now)
-		*when = age->now;
-	buf_release(&text);
-	free(name);
-	return known;
-}
-
 static bool served_of_late(const struct queue *q, const char *hop, const struct age *age)
 {
 	uint64_t when;
 
-	return work_served(q, hop, age, &when) && age->now - when < WORK_UNSERVED;
+	return served_look(q, hop, age, &when) && age->now - when < WORK_UNSERVED;
 }
 
 /* Not for the disk to wait for, and no reason to stop: at worst the relay pass says that nobody delivers. */
 static void show_life(struct work *w)
 {
-	const struct queue *q = w->process->queue;
 	uint64_t now = w->process->age->now;
-	struct buf text;
-	char *name;
 
 	if (w->told != 0 && now >= w->told && now - w->told < LIFE_INTERVAL)
 		return;
-	name = served_name(w->hop);
-	buf_init(&text, 64);
-	buf_number(&text, now);
-	if (file_replace(&q->tmp, &q->state, name, view_buf(&text), NULL) == OUTCOME_DONE)
+	if (served_note(w->process->queue, w->hop, now))
 		w->told = now;
-	buf_release(&text);
-	free(name);
 }
 
 /* ---- slots ----------------------------------------------------------------------------------------------- */

@@ -112,8 +112,6 @@ enum outcome work_recover(const struct queue *q, const char *hop, bool *busy, st
 /* Takes the lock of the slot PART ("work-3") if it is free: EX_TEMPFAIL when its process lives. */
 enum outcome work_slot_try(
     const struct queue *q, const char *hop, const char *part, struct lock *slot, struct error *err);
-/* The age at which a delivering program looked at HOP last; false: never, as far as is known. */
-bool work_served(const struct queue *q, const char *hop, const struct age *age, uint64_t *when);
 /*
  * A step of the relay pass for a hop that has a program of its own. What a crash left in slots is moved back. When no program
  * has been there for WORK_UNSERVED, mail that has waited as long is marked with 4.3.5, so that it is warned about and

@@ -4,9 +4,11 @@
  */
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/daemon.h"
 #include "lib/text.h"
 #include "queue/judge.h"
 #include "queue/maildir.h"
+#include "queue/served.h"
 #include "queue/work.h"
 #include "tools/command.h"
 #include "tools/command_route.h"
@@ -237,22 +239,48 @@ static void check_file(struct checking *c, const char *path, enum check_file kin
 		    (unsigned)(st.st_mode & 07777), path);
 }
 
+/* Whose files are needed at another server. WHAT: the section. */
+static void check_account(struct checking *c, const char *what, const char *password, const char *authorities)
+{
+	char *secret = mem_format("%s: the password file", what);
+	char *trusted = mem_format("%s: the file of authorities", what);
+
+	if (password != NULL)
+		check_file(c, password, FILE_SECRET, secret);
+	if (authorities != NULL)
+		check_file(c, authorities, FILE_OPEN, trusted);
+	free(secret);
+	free(trusted);
+}
+
+/* A server that the section NAME describes. */
+static void check_server(struct checking *c, const char *name, const struct config_server *s)
+{
+	char *certificate = mem_format("the certificate of %s", name);
+	char *key = mem_format("the key of %s", name);
+	struct error err = ERROR_NONE;
+
+	if (s->certificate != NULL)
+		check_file(c, s->certificate, FILE_OPEN, certificate);
+	if (s->certificate_key != NULL)
+		check_file(c, s->certificate_key, FILE_SECRET, key);
+	if (s->user != NULL && daemon_known(s->user, s->group, &err) != OUTCOME_DONE)
+		say(c, HEALTH_ERROR, "%s: %s", name, err.text);
+	free(certificate);
+	free(key);
+}
+
 static void check_bridges(struct checking *c)
 {
 	const struct config *config = &c->tool->config;
 
-	if (config->smtpd.server.certificate != NULL)
-		check_file(c, config->smtpd.server.certificate, FILE_OPEN, "the certificate of the SMTP server");
-	if (config->smtpd.server.certificate_key != NULL)
-		check_file(c, config->smtpd.server.certificate_key, FILE_SECRET, "the key of the SMTP server");
+	check_server(c, "smtpd", &config->smtpd.server);
+	check_server(c, "pop3d", &config->pop3d.server);
 	for (size_t i = 0; i < config->destination_count; i++) {
 		const struct config_destination *d = &config->destinations[i];
-		char *what = mem_format("%s: destination \"%s\": the file", d->where, d->pattern);
+		char *what = mem_format("%s: destination \"%s\"", d->where, d->pattern);
 
-		if (d->password != NULL)
-			check_file(c, d->password, FILE_SECRET, what);
-		if (d->authorities != NULL)
-			check_file(c, d->authorities, FILE_OPEN, what);
+		check_account(c, what, d->password, d->authorities);
 		free(what);
 	}
 }
@@ -263,12 +291,9 @@ static void check_boxes(struct checking *c)
 
 	for (size_t i = 0; i < config->fetch_count; i++) {
 		const struct config_fetch *box = &config->fetches[i];
-		char *what = mem_format("%s: fetch \"%s\": the file", box->where, box->name);
+		char *what = mem_format("%s: fetch \"%s\"", box->where, box->name);
 
-		if (box->password != NULL)
-			check_file(c, box->password, FILE_SECRET, what);
-		if (box->authorities != NULL)
-			check_file(c, box->authorities, FILE_OPEN, what);
+		check_account(c, what, box->password, box->authorities);
 		free(what);
 		/* Each keeps its own account of what was fetched. */
 		for (size_t k = 0; k < i; k++)
@@ -326,7 +351,7 @@ static void check_served(struct checking *c, enum via via, const char *hop)
 			route = &config->routes[i];
 	if (route == NULL)
 		return;
-	if (!work_served(&c->tool->queue, hop, &c->tool->age, &when)) {
+	if (!served_look(&c->tool->queue, hop, &c->tool->age, &when)) {
 		say(c, HEALTH_WARNING,
 		    "route \"%s\" at %s goes via %s, and no program that delivers so has run here yet "
 		    "(packetboat-smtp): such mail waits",
@@ -375,8 +400,8 @@ static void understood_neighbours(const struct checking *c, struct buf *text)
 		if (key_line_parse(n->key, &keys, NULL) == OUTCOME_DONE)
 			key_fingerprint(&keys, fingerprint);
 		buf_clear(text);
-		buf_format(text, "%s, fingerprint %s, %s%s, at ", n->name, fingerprint,
-		    n->seal ? "sealed" : "sign-only", n->relay ? ", may relay through this host" : "");
+		buf_format(text, "%s, fingerprint %s, %s%s%s", n->name, fingerprint, n->seal ? "sealed" : "sign-only",
+		    n->relay ? ", may relay through this host" : "", n->call.count > 0 ? ", at " : "");
 		strings_text(&n->call, text);
 		understood(c, "neighbour", buf_string(text));
 	}
@@ -400,6 +425,19 @@ static void understood_routes(const struct checking *c, struct buf *text)
 		understood(c, "route", buf_string(text));
 	}
 	route_lines_release(&lines);
+}
+
+static void understood_boxes(const struct checking *c, struct buf *text)
+{
+	for (size_t i = 0; i < c->tool->config.fetch_count; i++) {
+		const struct config_fetch *box = &c->tool->config.fetches[i];
+
+		buf_clear(text);
+		buf_format(text, "%s, %s at %s, for %s%s%s", box->name, box->user, box->server, box->to,
+		    box->multidrop != NULL ? " and whom the header names in " : "",
+		    box->multidrop != NULL ? box->multidrop : "");
+		understood(c, "box", buf_string(text));
+	}
 }
 
 static void understood_users(const struct checking *c, struct buf *text)
@@ -436,6 +474,7 @@ static void show_understood(const struct checking *c, const char *fingerprint)
 		strings_text(&config->aliases[i].targets, &text);
 		understood(c, "alias", buf_string(&text));
 	}
+	understood_boxes(c, &text);
 	understood_users(c, &text);
 	buf_release(&text);
 }
@@ -456,7 +495,7 @@ static void check_spool(struct checking *c)
 	health_space(&c->tool->queue, tell, c);
 	health_clock(&c->tool->age, tell, c);
 	health_corrupt(&c->tool->queue, tell, c);
-	health_boxes(&c->tool->config, &c->tool->queue, tell, c);
+	health_boxes(&c->tool->config, &c->tool->queue, &c->tool->age, tell, c);
 	check_owners(c);
 	check_aliases(c);
 	check_served(c, VIA_SMTP, "smtp");

@@ -385,7 +385,7 @@ enum outcome command_status(struct tool *t, struct error *err)
 	show_neighbours(t);
 	show_arrivals(t);
 	outcome = show_hops(t, err);
-	health_boxes(&t->config, &t->queue, show_finding, t);
+	health_boxes(&t->config, &t->queue, &t->age, show_finding, t);
 	health_corrupt(&t->queue, show_finding, t);
 	health_clock(&t->age, show_finding, t);
 	health_space(&t->queue, show_finding, t);

@@ -4,6 +4,7 @@
 #include "lib/clock.h"
 #include "lib/text.h"
 #include "queue/fetched.h"
+#include "queue/served.h"
 
 /* A jump is news for a week. */
 #define JUMP_NEWS 604800
@@ -11,6 +12,8 @@
 #define CLOCK_APART 3600
 /* Fewer than this many inodes left are a reason to look. */
 #define INODES_FEW 1000
+/* Seconds of age after which a box that nobody emptied is told of. */
+#define BOX_UNVISITED 172800
 
 static void tell_format(health_tell *tell, void *context, enum health_level level, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -109,6 +112,10 @@ static void health_box(const char *name, const struct config_fetch *section, con
 		    "unless the "
 		    "section comes back",
 		    q->state.path, name, s->mail + s->notices, s->mail + s->notices == 1 ? "" : "s");
+	if (section != NULL && s->notices > 0)
+		tell_format(tell, context, HEALTH_NOTE,
+		    "%zu message%s of box %s stay%s there, too large or in a loop: who they are for was told",
+		    s->notices, s->notices == 1 ? "" : "s", name, s->notices == 1 ? "s" : "");
 	if (section == NULL || s->failures == 0)
 		return;
 	date_rfc3339(s->failing_since, since);
@@ -119,10 +126,41 @@ static void health_box(const char *name, const struct config_fetch *section, con
 	buf_release(&why);
 }
 
-void health_boxes(const struct config *config, const struct queue *q, health_tell *tell, void *context)
+/* Where nobody looks, nobody hears of a failure. WELL_AGO: seconds since it was emptied last; KNOWN: it was ever. */
+static void health_visits(
+    const struct config_fetch *section, bool known, uint64_t well_ago, health_tell *tell, void *context)
+{
+	char span[24];
+
+	if (!known) {
+		tell_format(tell, context, HEALTH_WARNING,
+		    "box %s (%s at %s) was not emptied yet: packetboat-fetch, from cron, does that", section->name,
+		    section->user, section->server);
+	} else if (well_ago >= BOX_UNVISITED) {
+		duration_print(well_ago, span);
+		tell_format(tell, context, HEALTH_WARNING,
+		    "box %s (%s at %s) was not emptied for %s: packetboat-fetch, from cron, does that", section->name,
+		    section->user, section->server, span);
+	}
+}
+
+void health_boxes(
+    const struct config *config, const struct queue *q, const struct age *age, health_tell *tell, void *context)
 {
 	struct names names;
 
+	for (size_t i = 0; i < config->fetch_count; i++) {
+		char *name = mem_format("fetch-%s", config->fetches[i].name);
+		uint64_t when = 0;
+		bool known = served_look(q, name, age, &when);
+		struct fetched_summary s;
+
+		/* Of one that fails more is told below. */
+		if (fetched_look(&q->state, config->fetches[i].name, &s, NULL) != OUTCOME_DONE || s.failures == 0)
+			health_visits(&config->fetches[i], known, known ? age->now - when : 0, tell, context);
+		fetched_summary_release(&s);
+		free(name);
+	}
 	if (fetched_names(&q->state, &names, NULL) != OUTCOME_DONE)
 		return;
 	for (size_t i = 0; i < names.count; i++) {

@@ -17,8 +17,10 @@ void health_clock(const struct age *age, health_tell *tell, void *context);
 void health_space(const struct queue *q, health_tell *tell, void *context);
 /* How many files were set aside as damaged? */
 void health_corrupt(const struct queue *q, health_tell *tell, void *context);
-/* Outside boxes that cannot be emptied, and what is kept of boxes that no section names any more. */
-void health_boxes(const struct config *config, const struct queue *q, health_tell *tell, void *context);
+/* Outside boxes that cannot be emptied, or that nobody empties, what stays in them, and what is kept of boxes that no section names any
+ * more. */
+void health_boxes(
+    const struct config *config, const struct queue *q, const struct age *age, health_tell *tell, void *context);
 /* The section fetch NAME; null: there is none. */
 const struct config_fetch *fetch_section(const struct config *config, const char *name);
 /* peer_load without a lock, to look only; a damaged file is EX_DATAERR with a sentence that says who sees to it. */

@@ -45,8 +45,20 @@ my @three = map { message($_) } qw(one two three);
 {
 	my $pop = Pop->new(messages => \@three);
 	box($a, 'provider', $pop->address, 'to = "bob"');
-	is($a->packetboat('check')->{code}, 0, 'check is content');
+	my $check = $a->packetboat('check');
+	is($check->{code}, 1, 'check warns of a box');
+	like($check->{out}, qr/^warning: box provider \(ann at 127\.0\.0\.1:\d+\) was not emptied yet/m, '... that nobody has emptied');
+	like($check->{out}, qr/^box\s+provider, ann at 127\.0\.0\.1:\d+, for bob$/m, '... and tells how it understood it');
+	like($a->packetboat('status')->{out}, qr/box provider .* was not emptied yet/, '... as status does');
 	clean_run('three messages are fetched');
+	is($a->packetboat('check')->{code}, 0, 'check is content');
+	my $later;
+	for my $hours (20, 40, 60) {
+		my %when = (env => {PACKETBOAT_CLOCK_OFFSET => $hours * 3600});
+		$a->pass(\%when);
+		$later = $a->packetboat(\%when, 'check');
+	}
+	like($later->{out}, qr/^warning: box provider .* was not emptied for \d/m, '... for some days') or diag($later->{out});
 	is_deeply([subjects($a, 'bob')], [qw(one three two)], 'all there');
 	is_deeply([$pop->names], [], 'and gone there');
 	logged('accepted .*recipient=bob .*box=provider uid=m00000', 3, 'a line for each message');
@@ -316,8 +328,12 @@ for my $kind (['UIDL and TOP'], ['no TOP', top => 0], ['no UIDL', uids => undef]
 	my $pop = Pop->new(messages => [$large]);
 	box($a, 'provider', $pop->address, 'to = "bob"', 'max-size = "5k"');
 	fetch($a);
+	logged('^fetch-provider fetched .*messages=0 .*deleted=0 left=1 notices=1', 1, 'what is too large is left');
+	like($a->packetboat('status')->{out}, qr/1 message of box provider stays there, too large/, '... which status tells');
+	is($a->packetboat('check')->{code}, 0, '... and is nothing to worry about');
 	Hosts::spew($a->conf, Hosts::slurp($a->conf) =~ s/max-size = "5k"//r);
 	clean_run('the limit is raised');
+	unlike($a->packetboat('status')->{out}, qr/stays there/, 'status tells of nothing');
 	is_deeply([subjects($a, 'bob')], ['Too large to be fetched:', 'large'], 'and it comes');
 	is(scalar(my @gone = $pop->names), 0, 'and goes there');
 }

@@ -37,6 +37,17 @@ $a->mail('carol@c.example', $text);
 my $before = state_of();
 
 # Ids.
+# What a server would stumble over at its next start.
+for my $server (qw(smtpd pop3d)) {
+	my $conf = Hosts::slurp($a->conf);
+	$a->configure(qq{$server {\n\tlisten = { "127.0.0.1:0" }\n\tcertificate = "nowhere.pem"\n\tuser = "nobody-of-that-name"\n}\n});
+	my $check = $a->packetboat('check');
+	is($check->{code}, 2, "check looks at $server");
+	like($check->{out}, qr/^error: the certificate of $server, .*nowhere\.pem, is not there$/m, '... at its certificate');
+	like($check->{out}, qr/^error: $server: cannot become nobody-of-that-name: there is no such user/m, '... and its user');
+	Hosts::spew($a->conf, $conf);
+}
+
 for my $command (qw(show trace hold release retry remove reroute)) {
 	refused("$command of an unknown id", $a->packetboat($command, 'a.aaaaaaa.99'), [65, 66, 69], qr/a\.aaaaaaa\.99/, $before);
 	refused("$command of no id", $a->packetboat($command, 'nonsense'), [64, 65], qr/nonsense/, $before);

@@ -1,6 +1,8 @@
 /* Work slots as relay passes and operators see them, and the sign of life. */
 #include "tests/unit/work_kit.h"
 
+#include "queue/served.h"
+
 /* ---- is anybody there? ------------------------------------------------------------------------------------------- */
 
 Test(work_others, mail_waits_for_a_program_that_comes_now_and_then)
@@ -10,14 +12,14 @@ Test(work_others, mail_waits_for_a_program_that_comes_now_and_then)
 	uint64_t when;
 
 	open_world(&k, "x@a.example");
-	cr_expect_not(work_served(&k.queue, "smtp", &k.age, &when));
+	cr_expect_not(served_look(&k.queue, "smtp", &k.age, &when));
 	kit_done(&k, work_unserved(&k.process, "smtp", &k.err));
 	kit_expect_list(&k, "smtp: 0=x@a.example\n");
 	kit_done(&k, work_open(&w, &k.process, "smtp", &k.err));
 	kit_done(&k, work_close(&w, &k.err));
-	cr_expect(work_served(&k.queue, "smtp", &k.age, &when));
+	cr_expect(served_look(&k.queue, "smtp", &k.age, &when));
 	cr_expect_eq(when, k.age.now);
-	cr_expect_not(work_served(&k.queue, "lmtp", &k.age, &when), "each hop for itself");
+	cr_expect_not(served_look(&k.queue, "lmtp", &k.age, &when), "each hop for itself");
 	k.age.now += WORK_UNSERVED - 1;
 	kit_done(&k, work_unserved(&k.process, "smtp", &k.err));
 	kit_expect_list(&k, "smtp: 0=x@a.example\n");
@@ -73,21 +75,21 @@ Test(work_others, the_sign_of_life_is_written_once_a_minute)
 	k.age.now += 59;
 	ready(&k, &w, 10, &names);
 	names_release(&names);
-	cr_expect(work_served(&k.queue, "smtp", &k.age, &when));
+	cr_expect(served_look(&k.queue, "smtp", &k.age, &when));
 	cr_expect_eq(when, first);
 	k.age.now += 1;
 	ready(&k, &w, 10, &names);
 	names_release(&names);
-	cr_expect(work_served(&k.queue, "smtp", &k.age, &when));
+	cr_expect(served_look(&k.queue, "smtp", &k.age, &when));
 	cr_expect_eq(when, first + 60);
 	/* The age was lost: a sign from the future is none. One from a moment ahead is another process's. */
 	k.age.now = first - 100;
-	cr_expect(work_served(&k.queue, "smtp", &k.age, &when));
+	cr_expect(served_look(&k.queue, "smtp", &k.age, &when));
 	cr_expect_eq(when, k.age.now);
 	kit_put(k.root, "spool/state/served-smtp", "99999999");
-	cr_expect_not(work_served(&k.queue, "smtp", &k.age, &when));
+	cr_expect_not(served_look(&k.queue, "smtp", &k.age, &when));
 	kit_put(k.root, "spool/state/served-smtp", "x");
-	cr_expect_not(work_served(&k.queue, "smtp", &k.age, &when));
+	cr_expect_not(served_look(&k.queue, "smtp", &k.age, &when));
 	kit_done(&k, work_close(&w, &k.err));
 	kit_close(&k);
 }
