@@ -111,6 +111,8 @@ struct fetch_box {
 	struct pop3_client client;
 	struct pop3_client_options options;
 	bool spoke;	      /* the machine is set up */
+	bool connected;
+	bool heard;	      /* something came */
 	bool planned;	      /* the listing is there */
 	bool leaving;	      /* QUIT was said */
 	bool broken;	      /* to be cut by us, for a message that is larger than it should be */

@@ -42,6 +42,7 @@ void fetch_session_begin(struct fetch_box *b)
 	    (unsigned)b->section->connect, &handlers, b);
 	pop3_client_init(&b->client, &b->options);
 	b->spoke = true;
+	b->connected = b->heard = false;
 }
 
 static void forget_plan(struct fetch_box *b)
@@ -195,8 +196,7 @@ static enum outcome tell_too_large(
 
 	if (told_before(b, number, head, octets))
 		return OUTCOME_DONE;
-	size_print(octets, has);
-	size_print(limit, takes);
+	size_print_both(octets, has, limit, takes);
 	snprintf(why, sizeof why, "it has %s, and at most %s are fetched", has, takes);
 	outcome = fetch_notice_lay(b, number, NULL, head, octets, why, "Too large to be fetched", err);
 	return outcome == OUTCOME_DONE ? laid_add(b, number, 0, err) : outcome;
@@ -516,6 +516,18 @@ static void on_closed(struct fetch_box *b, const struct pop3_client_event *event
 	fetch_box_session_over(b, err.code != EX_OK ? &err : NULL);
 }
 
+/* What is at fault more often than the server, when client and server wait for one another to begin. */
+static const char *advice(const struct fetch_box *b, const char *why)
+{
+	if (!b->connected || b->heard)
+		return "";
+	if (!b->options.secured)
+		return "; where TLS begins with the connection, tls = \"implicit\" is needed";
+	return strstr(why, "wrong version number") != NULL
+		   ? "; where TLS begins with STLS, tls = \"verified\" is needed"
+		   : "";
+}
+
 static void on_failed(struct fetch_box *b, const struct pop3_client_event *event)
 {
 	struct error err = ERROR_NONE;
@@ -531,8 +543,8 @@ static void on_failed(struct fetch_box *b, const struct pop3_client_event *event
 		return;
 	}
 	/* A password that is refused by one address is refused by all. */
-	error_set(&err, b->client.stage == POP3_STAGE_AUTH ? EX_TEMPFAIL : EX_UNAVAILABLE, "%s: %s", b->server.host,
-	    event->text);
+	error_set(&err, b->client.stage == POP3_STAGE_AUTH ? EX_TEMPFAIL : EX_UNAVAILABLE, "%s: %s%s",
+	    b->section->server, event->text, advice(b, event->text));
 	fail(b, &err);
 }
 
@@ -619,6 +631,7 @@ static void on_connected(void *context)
 {
 	struct fetch_box *b = context;
 
+	b->connected = true;
 	conn_timeout(b->conn, (unsigned)b->section->timeout);
 	if (b->options.secured)
 		begin_tls(b);
@@ -630,6 +643,7 @@ static void on_input(void *context)
 	struct fetch_box *b = context;
 	struct view in = conn_input(b->conn);
 
+	b->heard = true;
 	pop3_client_feed(&b->client, in);
 	conn_take(b->conn, in.length);
 	work(b);

@@ -268,6 +268,16 @@ void size_print(uint64_t bytes, char out[static 24])
 	scaled_print(bytes, sizes, sizeof sizes / sizeof sizes[0], out);
 }
 
+void size_print_both(uint64_t a, char out_a[static 24], uint64_t b, char out_b[static 24])
+{
+	size_print(a, out_a);
+	size_print(b, out_b);
+	if (a == b || strcmp(out_a, out_b) != 0)
+		return;
+	snprintf(out_a, 24, "%llu", (unsigned long long)a);
+	snprintf(out_b, 24, "%llu", (unsigned long long)b);
+}
+
 static void broken_down(int64_t seconds, struct tm *parts)
 {
 	/* The forms have four digits for the year, from 1 to 9999: beyond it is told as its nearest end. */

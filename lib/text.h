@@ -55,6 +55,8 @@ void duration_print_exact(uint64_t seconds, char out[static 24]);
 bool size_parse(const char *text, uint64_t *bytes);
 /* "512", "3k", "10M", for people. */
 void size_print(uint64_t bytes, char out[static 24]);
+/* Two sizes that differ, for a sentence that says so: in octets where size_print would say the same of both. */
+void size_print_both(uint64_t a, char out_a[static 24], uint64_t b, char out_b[static 24]);
 
 /* RFC 5322 3.3, in UTC: "Mon, 23 Nov 2026 02:51:19 +0000". */
 void date_rfc5322(int64_t seconds, char out[static DATE_TEXT]);

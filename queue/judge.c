@@ -79,8 +79,7 @@ void judge_too_large(struct judgement *j, const struct config *c, uint64_t size)
 	char time[24];
 	struct buf text;
 
-	size_print(j->max_size, limit);
-	size_print(size, has);
+	size_print_both(size, has, j->max_size, limit);
 	buf_init(&text, sizeof j->text - 1);
 	buf_format(&text, "this message has %s, and %s takes %s at most", has,
 	    n == NULL ? "this host" : "the link on the way", limit);

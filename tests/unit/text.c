@@ -314,6 +314,22 @@ Test(text, printed_durations_and_sizes)
 	}
 }
 
+Test(text, two_sizes_are_told_apart)
+{
+	char a[24];
+	char b[24];
+
+	size_print_both(2052824, a, 1048576, b);
+	cr_expect_str_eq(a, "2052824");
+	cr_expect_str_eq(b, "1048576");
+	size_print_both(3000000, a, 1048576, b);
+	cr_expect_str_eq(a, "2M");
+	cr_expect_str_eq(b, "1M");
+	size_print_both(5, a, 5, b);
+	cr_expect_str_eq(a, "5");
+	cr_expect_str_eq(b, "5");
+}
+
 Test(text, dates)
 {
 	static const struct {
