@@ -54,14 +54,27 @@ struct multidrop {
 	const struct dir *mail;
 	enum outcome outcome; /* LATER: cannot be judged */
 	struct error *err;
-	char *lost; /* what was wrong with the first that will not do */
-	bool full;  /* it names more than are taken */
+	char *lost;  /* what was wrong with the first that will not do */
+	bool missed; /* somebody at home here, or who cannot be told: `to` gets it for him */
 };
 
-static void lose(struct multidrop *m, const char *address, const char *why)
+/* Who lives elsewhere gets his copy there; that he is named here loses nothing while somebody else is served. */
+static void lose(struct multidrop *m, bool missed, const char *address, const char *why)
 {
-	if (m->lost == NULL)
-		m->lost = mem_format("%s: %s: %s", m->box->multidrop, address, why);
+	if (m->lost != NULL && (m->missed || !missed))
+		return;
+	free(m->lost);
+	m->lost = mem_format("%s: %s: %s", m->box->multidrop, address, why);
+	m->missed = missed;
+}
+
+static void refuse(struct multidrop *m, const char *address, const char *why)
+{
+	const char *at = strrchr(address, '@');
+	bool here = at == NULL || config_is_local(m->config, view_text(at + 1));
+
+	lose(m, here, address,
+	    here ? why : "mail for this domain is not taken here; the option domain may be missing");
 }
 
 /* What the provider put before the address is taken off, its domain replaced. Null: it is no address. */
@@ -89,13 +102,13 @@ static void on_recipient(void *context, struct view text)
 	struct buf shown;
 	char *address;
 
-	if (m->outcome != OUTCOME_DONE || m->full)
+	if (m->outcome != OUTCOME_DONE)
 		return;
 	address = own_form(m->box, text);
 	if (address == NULL) {
 		buf_init(&shown, LIMIT_REASON);
 		text_visible(text, LIMIT_REASON, &shown);
-		lose(m, buf_string(&shown), "no mail address");
+		lose(m, true, buf_string(&shown), "no mail address");
 		buf_release(&shown);
 		return;
 	}
@@ -103,11 +116,11 @@ static void on_recipient(void *context, struct view text)
 	if (j.outcome == OUTCOME_LATER) {
 		m->outcome = error_set(m->err, EX_TEMPFAIL, "%s cannot be judged now: %s", address, j.text);
 	} else if (j.outcome == OUTCOME_NEVER) {
-		lose(m, address, j.text);
+		refuse(m, address, j.text);
 	} else if (strings_contain(&m->a->recipients, address)) {
 		/* Once is enough. */
 	} else if (m->a->recipients.count == FETCH_RECIPIENTS) {
-		m->full = true;
+		lose(m, true, address, "more recipients than are taken");
 	} else {
 		strings_add(&m->a->recipients, address);
 		if (j.max_size > m->a->max_size)
@@ -125,13 +138,9 @@ static enum outcome recipients_read(struct multidrop *m, struct view section)
 		return OUTCOME_DONE;
 	}
 	if (address_list(body, on_recipient, m, NULL) != OUTCOME_DONE)
-		lose(m, "the field", "malformed");
+		lose(m, true, "the field", "malformed");
 	if (m->a->recipients.count == 0)
-		lose(m, "the field", "empty");
-	if (m->full) {
-		free(m->lost);
-		m->lost = mem_format("%s names more than %d recipients", m->box->multidrop, FETCH_RECIPIENTS);
-	}
+		lose(m, true, "the field", "empty");
 	return m->outcome;
 }
 
@@ -158,7 +167,7 @@ enum outcome fetch_address_read(struct fetch_address *a, const struct config *c,
 	sender_read(a, section);
 	if (box->multidrop != NULL)
 		outcome = recipients_read(&m, section);
-	if (a->recipients.count > 0 && !m.full) {
+	if (a->recipients.count > 0 && !m.missed) {
 		free(m.lost);
 	} else {
 		struct judgement j;

@@ -5,7 +5,7 @@
  *  - the sender is that of Return-Path, which the provider's server wrote when it laid the mail there (RFC 5321 4.4); without a good
  *    one the null sender, so that nobody is bothered with reports about mail that he did not send
  *  - the recipient is `to`; of a multidrop box it is who the first field of the configured name says, the one that the provider
- *    wrote last, if he is served here. The header is a stranger's word: it is judged as a stranger's RCPT would be, and can never make
+ *    wrote last, if he is served here; who is at home here and is not, or cannot be told, is replaced by `to`. The header is a stranger's word: it is judged as a stranger's RCPT would be, and can never make
  *    this host relay
  */
 #ifndef BRIDGE_POP3_FETCH_ADDRESS_H

@@ -89,9 +89,15 @@ Test(fetch_address, a_multidrop_box_has_many_owners)
 	    {"multidrop = \"X-To\"", "Subject: x\r\n\r\n", "joe", true},
 	    {"multidrop = \"X-To\"", "X-To: \x01,,<\r\n\r\n", "joe", true},
 	    {"multidrop = \"X-To\"", "X-To:\r\n\r\n", "joe", true},
-	    /* One who is served is enough. */
+	    /* Who is elsewhere gets it there. Who is at home here, or cannot be told, gets it by `to`. */
 	    {"multidrop = \"X-To\"", "X-To: victim@elsewhere.example, ann@village.example.org\r\n\r\n",
 		"ann@village.example.org", false},
+	    {"multidrop = \"X-To\"", "X-To: ann@village.example.org, ghost@village.example.org\r\n\r\n",
+		"ann@village.example.org joe", true},
+	    {"multidrop = \"X-To\"", "X-To: x@elsewhere.example, ann@village.example.org, ghost\r\n\r\n",
+		"ann@village.example.org joe", true},
+	    {"multidrop = \"X-To\"", "X-To: ann@village.example.org, >x, joe@village.example.org\r\n\r\n",
+		"ann@village.example.org joe", true},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -123,7 +129,7 @@ Test(fetch_address, who_comes_behind_a_hundred_is_not_lost)
 	read_address(buf_string(&section), "multidrop = \"X-To\"", &a, &k);
 	cr_expect_eq(a.recipients.count, FETCH_RECIPIENTS + 1, "%zu", a.recipients.count);
 	cr_expect_str_eq(a.recipients.items[FETCH_RECIPIENTS], "joe");
-	cr_expect_str_eq(a.lost, "X-To names more than 100 recipients");
+	cr_expect_str_eq(a.lost, "X-To: u100@city.example.org: more recipients than are taken");
 	cr_expect_eq(a.max_size, k.config.max_size, "the widest way, that of `to`");
 	fetch_address_release(&a);
 	kit_close(&k);
