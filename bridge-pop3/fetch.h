@@ -26,10 +26,14 @@
 /* Messages and octets that share the waits for the disk, and requests under way. */
 #define FETCH_GROUP	   32
 #define FETCH_GROUP_OCTETS ((uint64_t)2 << 20)
-#define FETCH_AHEAD	   64
+/* And seconds that the first of them waits for the others. */
+#define FETCH_GROUP_SECONDS 5
+#define FETCH_AHEAD	    64
 /* At a server without UIDs a cut makes everything be sent again that was not deleted by QUIT: so it is said so often. */
 #define FETCH_ROUND	   64
 #define FETCH_ROUND_OCTETS ((uint64_t)4 << 20)
+/* Messages of a run that may turn out to be larger than their listing says: each costs a session. */
+#define FETCH_BREAKS 20
 /* Octets that an answer to TOP may have. */
 #define FETCH_HEADER_MAX ((uint64_t)1 << 20)
 /* A message of at most so many octets is kept in memory until it is whole. */
@@ -110,7 +114,7 @@ struct fetch_box {
 	struct conn *conn;
 	struct pop3_client client;
 	struct pop3_client_options options;
-	bool spoke;	      /* the machine is set up */
+	bool spoke; /* the machine is set up */
 	bool connected;
 	bool heard;	      /* something came */
 	bool planned;	      /* the listing is there */
@@ -126,12 +130,15 @@ struct fetch_box {
 	bool round_full;
 	size_t laid[FETCH_GROUP]; /* messages that wait for the commit */
 	size_t laid_count;
+	uint64_t laid_since; /* steady seconds, of the first of them */
 	uint64_t laid_octets;
 	struct fetch_mail mail; /* the text under way */
 	struct buf header;	/* the answer to TOP */
 	uint64_t header_octets; /* of it, those that did not fit included */
 
 	struct fetch_counts counts;
+	size_t breaks;	   /* sessions of this run that were broken off for a message larger than its listing says */
+	size_t kept;	   /* messages that the server had said to have deleted, and lists */
 	uint64_t progress; /* messages settled in this run, and at the beginning of the session */
 	uint64_t progress_before;
 };

@@ -152,6 +152,12 @@ void fetch_box_session_over(struct fetch_box *b, const struct error *why)
 		    b->server.host);
 		why = &stuck;
 	}
+	if (why == NULL && b->broken && b->breaks >= FETCH_BREAKS) {
+		error_set(&stuck, EX_TEMPFAIL,
+		    "%s lists %zu messages with less than they have; the rest is for the next run", b->server.host,
+		    b->breaks);
+		why = &stuck;
+	}
 	fetch_session_close(b);
 	if (why == NULL && more && moved && !b->fetch->stopping) {
 		fetch_session_begin(b);

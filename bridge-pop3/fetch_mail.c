@@ -118,7 +118,7 @@ enum outcome fetch_mail_end(struct fetch_mail *mail, size_t *known, struct error
 	if (*known == FETCH_UNKNOWN)
 		return lay(mail, err);
 	m->item = *known;
-	b->state.items[*known].present = true;
+	fetch_plan_met(&b->state, m);
 	if (b->state.items[*known].octets != m->octets) {
 		b->state.items[*known].octets = m->octets;
 		b->state.changed = true;

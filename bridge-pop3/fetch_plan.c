@@ -55,8 +55,8 @@ static enum fetch_action action_of(
 	const struct fetched_item *item = m->item == FETCH_UNKNOWN ? NULL : &state->items[m->item];
 
 	if (item != NULL && item->kind == FETCHED_MAIL) {
-		/* What has another size under the same name may be another message: its text will tell. */
-		if (item->octets != m->octets)
+		/* What has another size under the same name, or was deleted, may be another message: its text will tell. */
+		if (item->octets != m->octets || item->deleted)
 			return FETCH_RETRIEVE;
 		return fetch_plan_due(plan, state, item) ? FETCH_DELETE : FETCH_NOTHING;
 	}
@@ -94,9 +94,15 @@ void fetch_plan_make(struct fetch_plan *plan, struct fetched *state)
 		if (item != NULL)
 			item->present = true;
 	}
-	for (size_t i = 0; plan->named && !plan->partial && plan->doubled == 0 && i < state->count; i++)
-		if (state->items[i].uid != NULL && !state->items[i].present)
+	plan->whole = plan->named && !plan->partial && plan->unnamed == 0;
+	for (size_t i = 0; plan->whole && i < state->count; i++)
+		if (state->items[i].uid != NULL && fetch_plan_absent(plan, &state->items[i]))
 			state->items[i].gone = true;
+}
+
+bool fetch_plan_absent(const struct fetch_plan *plan, const struct fetched_item *item)
+{
+	return !item->present && (plan->count > 0 || item->deleted);
 }
 
 static bool is_zero(const uint8_t digest[static FETCHED_DIGEST])
@@ -116,10 +122,24 @@ size_t fetch_plan_match(const struct fetched *state, const struct fetch_message 
 	for (size_t i = 0; i < state->count; i++) {
 		const struct fetched_item *item = &state->items[i];
 
-		if (item->kind == kind && !item->present && !item->gone && (item->uid == NULL || m->uid == NULL) &&
+		/* A name that is gone and one that is new may be the same message's: some servers give all new ones at times. */
+		if (item->kind == kind && !item->present && (item->uid == NULL || m->uid == NULL || item->gone) &&
 		    memcmp(item->digest, digest, FETCHED_DIGEST) == 0 &&
 		    (kind == FETCHED_MAIL || item->octets == m->octets || !is_zero(digest)))
 			return i;
 	}
 	return FETCH_UNKNOWN;
+}
+
+void fetch_plan_met(struct fetched *state, const struct fetch_message *m)
+{
+	struct fetched_item *item = &state->items[m->item];
+
+	item->present = true;
+	if (!item->gone)
+		return;
+	item->gone = false;
+	free(item->uid);
+	item->uid = mem_string(m->uid);
+	state->changed = true;
 }

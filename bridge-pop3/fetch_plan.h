@@ -45,6 +45,7 @@ struct fetch_plan {
 	/* Set by fetch_plan_make: */
 	size_t doubled; /* messages whose UID another has too */
 	size_t unnamed; /* all that have none to go by, those among them */
+	bool whole;	/* what was not listed is not there */
 	/* Somebody was told of one without a name. It may be larger than its listing says, so their headers are looked at. */
 	bool told_unnamed;
 };
@@ -54,11 +55,19 @@ struct fetch_plan {
  */
 void fetch_plan_make(struct fetch_plan *plan, struct fetched *state);
 /*
- * Retrieved, and its text has DIGEST: the item of STATE that is this message, not met before in this session; FETCH_UNKNOWN: none. Only a
- * message or an item without a name is compared; two names are two messages.
+ * Is ITEM, of a listing that was whole, not there any more? An empty listing may be a mistake of the server's: it takes away only
+ * what was deleted.
+ */
+bool fetch_plan_absent(const struct fetch_plan *plan, const struct fetched_item *item);
+/*
+ * Retrieved, and its text has DIGEST: the item of STATE that is this message, not met before in this session; FETCH_UNKNOWN: none. A
+ * message and an item that both have a name are compared only when that of the item is not listed any more: two names are two messages,
+ * unless the server has given new ones.
  */
 size_t fetch_plan_match(const struct fetched *state, const struct fetch_message *m, enum fetched_kind kind,
     const uint8_t digest[static FETCHED_DIGEST]);
+/* The item of M was matched: it is there, perhaps under a new name. */
+void fetch_plan_met(struct fetched *state, const struct fetch_message *m);
 /* Has ITEM lain there for so long that it is to be deleted? */
 bool fetch_plan_due(const struct fetch_plan *plan, const struct fetched *state, const struct fetched_item *item);
 

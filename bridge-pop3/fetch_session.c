@@ -1,12 +1,15 @@
 #include "bridge-pop3/fetch.h"
 
 #include "lib/alloc.h"
+#include "lib/clock.h"
 #include "lib/text.h"
 
 /* Seconds for our last words to leave. */
 #define FAREWELL 5
 /* Octets that a server may count of a message without any: line ends and the dot behind it. More, and the text was lost. */
 #define EMPTY_MOST 5
+/* Of one with a text a server may count twice as much as it has, and so much more. */
+#define SHORT_MOST 500
 
 static const struct conn_handlers handlers;
 
@@ -103,9 +106,28 @@ static void ask_retrieve(struct fetch_box *b, size_t number)
 	b->under_way++;
 	b->round++;
 	b->round_octets += m->octets;
-	/* What has no name is safe from being sent again only when QUIT was answered. */
-	if (b->plan.unnamed > 0 && (b->round >= FETCH_ROUND || b->round_octets >= FETCH_ROUND_OCTETS))
+	/* What has no name is safe from being sent again only when QUIT was answered; what is left there never is. */
+	if (b->plan.unnamed > 0 && b->plan.leave == 0 &&
+	    (b->round >= FETCH_ROUND || b->round_octets >= FETCH_ROUND_OCTETS))
 		b->round_full = true;
+}
+
+/* It was known: a session takes as many others. */
+static void round_give_back(struct fetch_box *b, size_t number)
+{
+	b->round--;
+	b->round_octets -= b->plan.messages[number].octets;
+	b->round_full = false;
+}
+
+/* The server has said before that this message, which it lists again, is deleted. */
+static void note_kept(struct fetch_box *b)
+{
+	error_set(&b->refused, EX_TEMPFAIL,
+	    "%s goes on listing messages (%zu so far) of which it said that they were deleted: they are received in "
+	    "each run, and "
+	    "compared; nothing comes twice",
+	    b->server.host, ++b->kept);
 }
 
 static void ask_top(struct fetch_box *b, size_t number)
@@ -144,6 +166,8 @@ static enum outcome laid_add(struct fetch_box *b, size_t number, uint64_t octets
 {
 	b->laid[b->laid_count++] = number;
 	b->laid_octets += octets;
+	if (b->laid_count == 1)
+		b->laid_since = clock_steady();
 	if (b->laid_count == FETCH_GROUP || b->laid_octets >= FETCH_GROUP_OCTETS)
 		return settle(b, err);
 	return OUTCOME_DONE;
@@ -160,12 +184,19 @@ static size_t notice_of(const struct fetch_box *b, size_t number, struct view he
 	const struct fetch_message *m = &b->plan.messages[number];
 	uint8_t digest[FETCHED_DIGEST] = {0};
 
-	if (m->uid != NULL)
-		return m->item != FETCH_UNKNOWN && b->state.items[m->item].kind == FETCHED_NOTICE ? m->item
-												  : FETCH_UNKNOWN;
+	if (m->item != FETCH_UNKNOWN)
+		return b->state.items[m->item].kind == FETCHED_NOTICE ? m->item : FETCH_UNKNOWN;
 	if (head.length > 0)
 		fetch_digest(head, digest);
+	else if (m->uid != NULL)
+		return FETCH_UNKNOWN;
 	return fetch_plan_match(&b->state, m, FETCHED_NOTICE, digest);
+}
+
+static void notice_met(struct fetch_box *b, size_t number, size_t known)
+{
+	b->plan.messages[number].item = known;
+	fetch_plan_met(&b->state, &b->plan.messages[number]);
 }
 
 /* Was somebody told of it? Nobody is told twice, though it should turn out to be larger than was known. */
@@ -176,8 +207,8 @@ static bool told_before(struct fetch_box *b, size_t number, struct view head, ui
 
 	if (known == FETCH_UNKNOWN)
 		return false;
+	notice_met(b, number, known);
 	item = &b->state.items[known];
-	item->present = true;
 	if (octets > item->octets) {
 		item->octets = octets;
 		b->state.changed = true;
@@ -318,6 +349,7 @@ static enum outcome break_off(struct fetch_box *b, size_t number, uint64_t limit
 		outcome = commit(b, err);
 	buf_release(&head);
 	b->broken = true;
+	b->breaks++;
 	return outcome;
 }
 
@@ -342,6 +374,12 @@ static enum outcome on_text(struct fetch_box *b, const struct pop3_client_event 
 	}
 	if (!mail->open) {
 		outcome = fetch_mail_begin(mail, b, event->number, err);
+		if (outcome != OUTCOME_DONE)
+			return outcome;
+	}
+	/* On a slow line what is here already does not wait for what comes. */
+	if (b->laid_count > 0 && clock_steady() - b->laid_since >= FETCH_GROUP_SECONDS) {
+		outcome = settle(b, err);
 		if (outcome != OUTCOME_DONE)
 			return outcome;
 	}
@@ -372,6 +410,21 @@ static enum outcome tell_looping(struct fetch_box *b, size_t number, const struc
 	return outcome == OUTCOME_DONE ? laid_add(b, number, 0, err) : outcome;
 }
 
+/* Servers err by some octets, or count other line ends; but not so much. */
+static bool cut_short(struct fetch_box *b, size_t number)
+{
+	uint64_t listed = b->plan.messages[number].octets;
+	uint64_t octets = b->mail.open ? b->mail.text.octets : 0;
+
+	if (octets > 0 ? listed / 2 <= octets + SHORT_MOST : listed <= EMPTY_MOST)
+		return false;
+	b->incomplete = true;
+	error_set(&b->refused, EX_TEMPFAIL,
+	    "%s lists message %zu with %llu octets, and gives %llu of them: it stays there", b->server.host,
+	    number + 1, (unsigned long long)listed, (unsigned long long)octets);
+	return true;
+}
+
 static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct error *err)
 {
 	struct error why = ERROR_NONE;
@@ -379,10 +432,8 @@ static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct erro
 	uint64_t octets;
 	enum outcome outcome = OUTCOME_DONE;
 
-	if (!b->mail.open && b->plan.messages[number].octets > EMPTY_MOST) {
-		b->incomplete = true;
-		error_set(&b->refused, EX_TEMPFAIL, "%s lists message %zu with %llu octets, and gives none of them",
-		    b->server.host, number + 1, (unsigned long long)b->plan.messages[number].octets);
+	if (cut_short(b, number)) {
+		fetch_mail_drop(&b->mail);
 		return OUTCOME_DONE;
 	}
 	if (!b->mail.open) /* an empty one */
@@ -398,8 +449,12 @@ static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct erro
 		*err = why;
 	} else if (known == FETCH_UNKNOWN) {
 		outcome = laid_add(b, number, octets, err);
-	} else if (fetch_plan_due(&b->plan, &b->state, &b->state.items[known])) {
-		ask_delete(b, number);
+	} else {
+		round_give_back(b, number);
+		if (b->state.items[known].deleted)
+			note_kept(b);
+		if (fetch_plan_due(&b->plan, &b->state, &b->state.items[known]))
+			ask_delete(b, number);
 	}
 	fetch_mail_drop(&b->mail);
 	return outcome;
@@ -427,7 +482,7 @@ static enum outcome on_topped(struct fetch_box *b, size_t number, struct error *
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	if (known != FETCH_UNKNOWN && (m->octets > limit || b->state.items[known].octets > limit))
-		b->state.items[known].present = true;
+		notice_met(b, number, known);
 	else if (m->octets > limit)
 		outcome = tell_too_large(b, number, head, m->octets, limit, err);
 	else
@@ -460,23 +515,32 @@ static enum outcome on_refused(struct fetch_box *b, const struct pop3_client_eve
 	return OUTCOME_DONE;
 }
 
-/* The deletions stand: what was deleted need not be known any more, nor what is not there. */
+/* Message M is deleted, says the server. It is known until it is not listed any more. */
+static void deletion_note(struct fetch_box *b, const struct fetch_message *m)
+{
+	struct fetched_item *item = &b->state.items[m->item];
+
+	b->counts.deleted++;
+	b->counts.left--;
+	if (item->deleted)
+		return;
+	item->deleted = b->state.changed = true;
+	b->progress++;
+}
+
+/* The deletions stand; and what is not there need not be known any more. */
 static void on_closed_well(struct fetch_box *b)
 {
 	bool all = b->next == b->plan.count && !b->incomplete && !b->plan.partial;
 
 	for (size_t i = 0; i < b->plan.count; i++) {
-		struct fetch_message *m = &b->plan.messages[i];
+		const struct fetch_message *m = &b->plan.messages[i];
 
-		if (!m->delete || m->item == FETCH_UNKNOWN)
-			continue;
-		b->state.items[m->item].gone = true;
-		b->counts.deleted++;
-		b->counts.left--;
-		b->progress++;
+		if (m->delete &&m->item != FETCH_UNKNOWN)
+			deletion_note(b, m);
 	}
 	for (size_t i = 0; all && i < b->state.count; i++)
-		if (!b->state.items[i].present)
+		if (fetch_plan_absent(&b->plan, &b->state.items[i]))
 			b->state.items[i].gone = true;
 }
 

@@ -12,6 +12,8 @@
 #define WASTE_LINES 256
 /* Message numbers reserved with one wait for the disk. */
 #define FETCHED_NUMBERS 64
+/* Octets of a state to which items are added. It is to be read again, and what fails then is to be noted. */
+#define ITEMS_MAX (LIMIT_SMALL_FILE - 65536)
 
 /* ---- items ----------------------------------------------------------------------------------------------- */
 
@@ -378,6 +380,12 @@ enum outcome fetched_lay(
 
 	if (outcome == OUTCOME_DONE && f->broken)
 		outcome = error_set(err, EX_TEMPFAIL, "the state of box %s could not be written", f->name);
+	if (outcome == OUTCOME_DONE && f->size + (fetched_waiting(f) + 1) * FETCHED_LINE > ITEMS_MAX)
+		outcome = error_set(err, EX_TEMPFAIL,
+		    "%zu messages that were left there are all that can be known of a box: nothing more is fetched "
+		    "before "
+		    "they are fewer",
+		    f->count);
 	if (outcome == OUTCOME_DONE && e->id.sequence == 0)
 		outcome = queue_next_id(f->queue, FETCHED_NUMBERS, &e->id, err);
 	/* What is wrong with this message is no reason to take no other. */
@@ -394,7 +402,7 @@ enum outcome fetched_lay(
 	own->uid = mem_string(item->uid);
 	own->id = e->id;
 	own->age = f->age;
-	own->gone = false;
+	own->gone = own->deleted = false;
 	f->envelopes = mem_grow(f->envelopes, fetched_waiting(f) - 1, &f->envelope_capacity, sizeof f->envelopes[0]);
 	f->envelopes[fetched_waiting(f) - 1] = *e;
 	envelope_init(e);
@@ -515,10 +523,10 @@ static void on_line_seen(
 		s->failures = failure->times;
 		s->failing_since = failure->since;
 		s->failure = failure->reason;
-	} else if (item->kind == FETCHED_MAIL) {
-		s->mail++;
-	} else {
+	} else if (item->kind == FETCHED_NOTICE) {
 		s->notices++;
+	} else {
+		s->mail += !item->deleted;
 	}
 	free(item->uid);
 }

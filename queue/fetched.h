@@ -43,8 +43,9 @@ struct fetched_item {
 	uint8_t digest[FETCHED_DIGEST]; /* of the text, of a notice of the header; zero: not known */
 	struct id id;			/* in the queue */
 	uint64_t age;			/* by the age clock, when it was taken */
-	bool gone;			/* need not be known any more: left out when the state is written anew */
-	bool present;			/* for the caller: was met in this session */
+	bool deleted; /* of mail: the server says that it has deleted it. Known until it is not listed any more */
+	bool gone;    /* need not be known any more: left out when the state is written anew */
+	bool present; /* for the caller: was met in this session */
 };
 
 struct fetched {
@@ -113,7 +114,7 @@ void fetched_well(struct fetched *f);
 
 /* What the state of box NAME says, for people; takes no lock. EX_NOINPUT: nothing is known of it. */
 struct fetched_summary {
-	size_t mail;	/* taken, and still at the server as far as is known */
+	size_t mail;	/* taken, and still at the server as far as is known; not what it says it has deleted */
 	size_t notices; /* too large, and left there */
 	size_t damaged; /* lines that cannot be read, but for the last that a crash may have cut short */
 	size_t held;	/* files on their way to queue/new, or worth nothing: the next run sees to them */

@@ -32,7 +32,7 @@ void fetched_print_item(const struct fetched_item *item, struct buf *out)
 	char id[LIMIT_ID];
 
 	id_print(&item->id, id);
-	buf_text(out, item->kind == FETCHED_MAIL ? "mail " : "note ");
+	buf_text(out, item->kind == FETCHED_NOTICE ? "note " : item->deleted ? "dele " : "mail ");
 	/* Any printable character may stand in a UID: the '=' tells one from the sign that there is none. */
 	buf_format(out, "%s%s ", item->uid == NULL ? "-" : "=", item->uid == NULL ? "" : item->uid);
 	buf_number(out, item->octets);
@@ -135,6 +135,10 @@ enum fetched_line fetched_parse(struct view line, struct fetched_item *item, str
 	kind = word(&line);
 	if (view_is(kind, "mail") && item_parse(line, FETCHED_MAIL, item))
 		return FETCHED_LINE_ITEM;
+	if (view_is(kind, "dele") && item_parse(line, FETCHED_MAIL, item)) {
+		item->deleted = true;
+		return FETCHED_LINE_ITEM;
+	}
 	if (view_is(kind, "note") && item_parse(line, FETCHED_NOTICE, item))
 		return FETCHED_LINE_ITEM;
 	if (view_is(kind, "fail") && failure_parse(line, failure))

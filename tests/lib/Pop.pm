@@ -10,6 +10,8 @@
 #		cut => sub { my ($session) = @_; ... },       after so many octets of output the connection is gone; undef: never
 #		cut_file => PATH,                             the same, the number in a file, for each session that finds one
 #		octets => sub { my ($text, $name) = @_; ... }, what LIST says
+#		keep => 1,                                    says that it has deleted, and does not
+#		stuff => 0,                                   does not double the dots at the beginning of lines
 #		say => {QUIT => 'drop', ...});                as Sink has it; "commit drop" for QUIT: deletes, and does not answer
 #	$pop->port, $pop->address                             "127.0.0.1:PORT"
 #	$pop->names, $pop->texts                              what lies there
@@ -122,7 +124,8 @@ sub serve {
 			$cut = <$file>;
 			chomp $cut if defined $cut;
 		}
-		eval { $self->session({peer => $peer, log => $log, number => $number, input => '', cut => $cut, deleted => {}}) };
+		eval { $self->session({peer => $peer, log => $log, number => $number, input => '', cut => $cut, deleted => {},
+			bare => exists $self->{stuff} && !$self->{stuff}}) };
 		print STDERR "# pop: $@" if $@ && $@ ne "over\n";
 		POSIX::_exit(0);
 	}
@@ -168,7 +171,7 @@ sub put {
 
 sub multi {
 	my ($s, $first, $lines) = @_;
-	put($s, join '', map { "$_\r\n" } $first, (map { /^\./ ? ".$_" : $_ } @$lines), '.');
+	put($s, join '', map { "$_\r\n" } $first, (map { /^\./ && !$s->{bare} ? ".$_" : $_ } @$lines), '.');
 }
 
 sub lines_of {
@@ -251,7 +254,7 @@ sub said {
 
 sub commit {
 	my ($self, $s, $names) = @_;
-	unlink "$self->{dir}/box/$names->[$_ - 1]" for keys %{$s->{deleted}};
+	unlink "$self->{dir}/box/$names->[$_ - 1]" for $self->{keep} ? () : keys %{$s->{deleted}};
 	note($s, 'committed', scalar keys %{$s->{deleted}});
 }
 
@@ -269,6 +272,8 @@ sub transaction {
 		put($s, "+OK\r\n");
 	} elsif ($verb eq 'LIST' && !defined $number) {
 		multi($s, '+OK', [map { "$_ " . $self->octets($names->[$_ - 1]) } @there]);
+	} elsif ($verb eq 'LIST' && defined $name) {
+		put($s, "+OK $number " . $self->octets($name) . "\r\n");
 	} elsif ($verb eq 'UIDL' && !defined $number && $self->{uids}) {
 		multi($s, '+OK', [map { "$_ " . $self->{uids}->($names->[$_ - 1], $_) } @there]);
 	} elsif ($verb eq 'RETR' && defined $name) {

@@ -201,3 +201,69 @@ Test(fetch_plan, large_mail_of_many_owners_is_looked_at_first)
 	k.plan.top = false;
 	expect(&k, "RR.");
 }
+
+Test(fetch_plan, what_was_deleted_and_is_listed_again_is_compared)
+{
+	struct kit k;
+
+	kit_begin(&k);
+	knows(&k, FETCHED_MAIL, "a", 20, 0, 1);
+	k.items[0].deleted = true;
+	knows(&k, FETCHED_MAIL, "b", 20, 0, 2);
+	k.items[1].deleted = true;
+	lists(&k, "a", 20);
+	expect(&k, "R");
+	cr_expect_eq(fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
+	cr_expect_eq(
+	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){3}), FETCH_UNKNOWN);
+	cr_expect(k.items[1].gone, "as it was said");
+}
+
+Test(fetch_plan, only_a_whole_listing_takes_away)
+{
+	struct kit k;
+
+	/* There are more than it lists. */
+	kit_begin(&k);
+	k.plan.partial = true;
+	knows(&k, FETCHED_MAIL, "away", 20, 0, 1);
+	lists(&k, "a", 20);
+	expect(&k, "R");
+	cr_expect_not(k.items[0].gone);
+	/* One has no name: it may be that one. */
+	kit_begin(&k);
+	knows(&k, FETCHED_MAIL, "away", 20, 0, 1);
+	lists(&k, "a", 20);
+	lists(&k, NULL, 20);
+	expect(&k, "RR");
+	cr_expect_not(k.items[0].gone);
+	/* It is empty. */
+	kit_begin(&k);
+	knows(&k, FETCHED_MAIL, "away", 20, 0, 1);
+	knows(&k, FETCHED_MAIL, "deleted", 20, 0, 1);
+	k.items[1].deleted = true;
+	expect(&k, "");
+	cr_expect_not(k.items[0].gone);
+	cr_expect(k.items[1].gone);
+}
+
+Test(fetch_plan, a_text_that_is_known_under_a_name_that_is_gone_has_a_new_one)
+{
+	struct kit k;
+
+	kit_begin(&k);
+	knows(&k, FETCHED_MAIL, "old", 20, 0, 1);
+	k.items[0].uid = mem_string("old");
+	lists(&k, "new", 20);
+	expect(&k, "R");
+	cr_assert(k.items[0].gone);
+	cr_expect_eq(
+	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){2}), FETCH_UNKNOWN);
+	cr_assert_eq(fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
+	k.messages[0].item = 0;
+	fetch_plan_met(&k.state, &k.messages[0]);
+	cr_expect_not(k.items[0].gone);
+	cr_expect_str_eq(k.items[0].uid, "new");
+	cr_expect(k.state.changed);
+	free(k.items[0].uid);
+}

@@ -155,6 +155,63 @@ Test(fetched, what_was_committed_is_known_and_what_was_not_is_not)
 	kit_close(&k);
 }
 
+Test(fetched, what_the_server_has_deleted_is_known_as_that)
+{
+	struct fetched_summary summary;
+	struct queue_kit k;
+	struct fetched f;
+
+	kit_open(&k, KIT_PLAIN);
+	box_open(&f, &k);
+	kit_done(&k, lay(&f, &k, "one"));
+	kit_done(&k, lay(&f, &k, "two"));
+	kit_done(&k, fetched_commit(&f, &k.err));
+	f.items[0].deleted = f.changed = true;
+	kit_done(&k, fetched_keep(&f, &k.err));
+	fetched_close(&f);
+	box_open(&f, &k);
+	cr_assert_eq(f.count, 2u);
+	cr_expect(f.items[0].deleted && f.items[0].kind == FETCHED_MAIL);
+	cr_expect_not(f.items[1].deleted);
+	fetched_close(&f);
+	kit_done(&k, fetched_look(&k.queue.state, "box", &summary, &k.err));
+	cr_expect_eq(summary.mail, 1u, "%zu", summary.mail);
+	fetched_summary_release(&summary);
+	kit_close(&k);
+}
+
+/* It must be read again, and is told of. */
+Test(fetched, a_state_does_not_grow_beyond_what_is_read)
+{
+	struct queue_kit k;
+	struct fetched f;
+	struct buf text;
+	struct fetched_item item = {.octets = 100};
+
+	kit_open(&k, KIT_PLAIN);
+	box_open(&f, &k);
+	fetched_close(&f);
+	item.id = (struct id){.incarnation = 1, .sequence = 1};
+	snprintf(item.id.host, sizeof item.id.host, "village");
+	item.uid = mem_format("%0400d", 0);
+	buf_init(&text, LIMIT_SMALL_FILE);
+	buf_text(&text, FETCHED_HEAD);
+	while (text.length < LIMIT_SMALL_FILE - 65536)
+		fetched_print_item(&item, &text);
+	state_write(&k, buf_string(&text));
+	box_open(&f, &k);
+	cr_expect_eq(lay(&f, &k, "one more"), OUTCOME_LATER);
+	cr_expect_not_null(strstr(k.err.text, "all that can be known of a box"), "%s", k.err.text);
+	fetched_failed(&f, k.err.text);
+	fetched_close(&f);
+	box_open(&f, &k);
+	cr_expect_eq(f.failures, 1u);
+	fetched_close(&f);
+	free(item.uid);
+	buf_release(&text);
+	kit_close(&k);
+}
+
 Test(fetched, one_at_a_time)
 {
 	struct queue_kit k;
