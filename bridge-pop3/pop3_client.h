@@ -11,9 +11,11 @@
  * messages, any number ahead: where PIPELINING is offered commands are sent while earlier ones are unanswered.
  *
  * Servers are taken as they are: a lone LF ends a line too, in status and listing; in a text it becomes CRLF, and cannot
- * end it. A message that LIST does not name is not there. A UID that is none (RFC 1939 7: 1 to 70 octets of 33 to 126; up to
- * 255 are taken) is as none, and when UIDL is refused, all are. A listing that never ends, a status that is none and lines
- * beyond all measure are nonsense, and end the session.
+ * end it. LIST and UIDL may name messages in any order, with blanks and tabs around the numbers; the listing is in order of
+ * the server's numbers. A line that cannot be understood, a number for the second time, and what exceeds
+ * POP3_CLIENT_MESSAGES is left out: the listing is not `complete` then. A UID that is none (RFC 1939 7: 1 to 70 octets of 33
+ * to 126; up to 255 are taken) is as none, and when UIDL is refused, all are. A listing of more than POP3_CLIENT_LINES lines,
+ * a status that is none and lines beyond all measure are nonsense, and end the session.
  *
  * Laws: cutting the input differently changes nothing but where TEXT is cut; each request gets exactly one RETRIEVED, TOPPED,
  * DELETED or REFUSED, in the order of asking, unless FAILED or CLOSED comes before; one of those is the last event, and
@@ -26,6 +28,8 @@
 
 /* Messages of a listing; those beyond are for another session. */
 #define POP3_CLIENT_MESSAGES 100000
+/* Lines that are read of a listing: what is longer does not end. */
+#define POP3_CLIENT_LINES 10000000
 /* Octets of commands that may be unanswered. */
 #define POP3_CLIENT_WINDOW 1024
 /* Octets of a line of status or listing that count; longer ones are read to their end. */
@@ -87,8 +91,14 @@ struct pop3_client {
 	struct buf output;
 	enum pop3_stage stage;
 	size_t count; /* messages listed */
-	bool named;   /* they have UIDs */
-	bool top;     /* TOP may be tried */
+	/*
+	 * From READY on: LIST had no line that could not be understood, none twice, none beyond POP3_CLIENT_MESSAGES, and as
+	 * many messages as STAT promised (a STAT that was refused or made no sense promises nothing). Else messages are there
+	 * that are not listed: nothing may be concluded from what is absent.
+	 */
+	bool complete;
+	bool named; /* they have UIDs */
+	bool top;   /* TOP may be tried */
 	bool pipelining;
 	bool secured;
 	struct pop3_client_own *own;

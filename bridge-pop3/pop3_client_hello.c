@@ -165,13 +165,37 @@ static struct pop3_listed *find_listed(struct pop3_client *c, uint64_t number, s
 	return NULL;
 }
 
-/* How many messages the answer to STAT, "3 1200", promises; 0 when it is none. */
-static uint64_t promised(const char *words)
+/* How many messages the answer to STAT, "3 1200", promises. */
+static bool promised(const char *words, uint64_t *count)
 {
 	struct view rest = view_text(words);
-	uint64_t count;
 
-	return number_parse(line_word(&rest), UINT64_MAX, &count) ? count : 0;
+	return number_parse(line_word(&rest), UINT64_MAX, count);
+}
+
+static int compare_listed(const void *a, const void *b)
+{
+	const struct pop3_listed *x = a;
+	const struct pop3_listed *y = b;
+
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return (x->place > y->place) - (x->place < y->place);
+}
+
+/* The first of those with one number stays. */
+static void sort_listed(struct pop3_client *c)
+{
+	struct pop3_listed *listed = c->own->listed;
+	size_t kept = 0;
+
+	if (c->count > 1)
+		qsort(listed, c->count, sizeof listed[0], compare_listed);
+	for (size_t i = 0; i < c->count; i++)
+		if (kept == 0 || listed[kept - 1].number != listed[i].number)
+			listed[kept++] = listed[i];
+	c->own->dropped |= kept < c->count;
+	c->count = kept;
 }
 
 /* A server with mail that cannot be told must not look like an empty one. */
@@ -179,7 +203,9 @@ static void end_list(struct pop3_client *c)
 {
 	struct pop3_client_own *o = c->own;
 
-	if (c->count == 0 && o->promised > 0) {
+	sort_listed(c);
+	c->complete = !o->dropped && (!o->promises || c->count == o->promised);
+	if (c->count == 0 && o->promises && o->promised > 0) {
 		pop3_client_end(c, "the server has %llu messages, as it says, and lists none that could be told",
 		    (unsigned long long)o->promised);
 		return;
@@ -188,17 +214,45 @@ static void end_list(struct pop3_client *c)
 	pop3_client_say(c, "UIDL");
 }
 
-/* "1 512 ...": numbers that do not go up are not believed. */
+static struct view without_blanks(struct view v)
+{
+	while (v.length > 0 && (v.bytes[0] == ' ' || v.bytes[0] == '\t'))
+		v = view_from(v, 1);
+	return v;
+}
+
+/* The number at the beginning of REST, which blanks or tabs may surround, is taken off. */
+static bool take_number(struct view *rest, uint64_t maximum, uint64_t *number)
+{
+	struct view digits = without_blanks(*rest);
+
+	*rest = digits;
+	while (rest->length > 0 && rest->bytes[0] != ' ' && rest->bytes[0] != '\t')
+		*rest = view_from(*rest, 1);
+	digits.length -= rest->length;
+	*rest = without_blanks(*rest);
+	return number_parse(digits, maximum, number);
+}
+
+bool pop3_client_listed(struct view line, struct pop3_listed *listed)
+{
+	struct view rest = line;
+
+	*listed = (struct pop3_listed){.number = 0};
+	return take_number(&rest, UINT32_MAX, &listed->number) &&
+	       take_number(&rest, UINT64_MAX / 2, &listed->octets) && listed->number > 0;
+}
+
 static void take_listed(struct pop3_client *c, struct view line)
 {
 	struct pop3_client_own *o = c->own;
-	struct view rest = line;
-	struct pop3_listed one = {.number = 0};
+	struct pop3_listed one;
 
-	if (!number_parse(line_word(&rest), UINT32_MAX, &one.number) ||
-	    !number_parse(line_word(&rest), UINT64_MAX / 2, &one.octets) || one.number == 0 ||
-	    c->count == POP3_CLIENT_MESSAGES || (c->count > 0 && one.number <= o->listed[c->count - 1].number))
+	if (c->count == POP3_CLIENT_MESSAGES || !pop3_client_listed(line, &one)) {
+		o->dropped = true;
 		return;
+	}
+	one.place = o->lines;
 	o->listed = mem_grow(o->listed, c->count, &o->listed_capacity, sizeof o->listed[0]);
 	o->listed[c->count++] = one;
 }
@@ -218,7 +272,7 @@ static void take_uid(struct pop3_client *c, struct view line, size_t hint)
 	struct pop3_listed *one;
 	struct view uid;
 
-	if (!number_parse(line_word(&rest), UINT32_MAX, &number))
+	if (!take_number(&rest, UINT32_MAX, &number))
 		return;
 	one = find_listed(c, number, hint);
 	uid = line_trimmed(rest);
@@ -244,12 +298,14 @@ static void take_listing_line(struct pop3_client *c, struct view line)
 
 	if (!last && line.length > 0 && line.bytes[0] == '.')
 		line = view_from(line, 1);
-	if (++o->lines > (o->await == AWAIT_CAPA_LINES ? CAPA_LINES : 2 * POP3_CLIENT_MESSAGES)) {
+	if (++o->lines > (o->await == AWAIT_CAPA_LINES ? CAPA_LINES : POP3_CLIENT_LINES)) {
 		pop3_client_end(c, "the server's listing does not end");
 		return;
 	}
-	if (o->line.fault == LINE_TOO_LONG)
+	if (o->line.fault == LINE_TOO_LONG) {
+		o->dropped |= o->await == AWAIT_LIST_LINES;
 		return;
+	}
 	switch (o->await) {
 	case AWAIT_CAPA_LINES:
 		if (last)
@@ -317,7 +373,7 @@ static void take_answer(struct pop3_client *c, bool good)
 		break;
 	case AWAIT_STAT:
 		/* LIST is believed rather; but some servers want STAT first. */
-		o->promised = good ? promised(o->words) : 0;
+		o->promises = good && promised(o->words, &o->promised);
 		o->await = AWAIT_LIST;
 		pop3_client_say(c, "LIST");
 		break;

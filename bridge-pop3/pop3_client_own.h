@@ -29,6 +29,7 @@ enum pop3_await {
 struct pop3_listed {
 	uint64_t number; /* the server's */
 	uint64_t octets;
+	size_t place; /* among the lines of LIST */
 	char *uid;
 };
 
@@ -46,7 +47,9 @@ struct pop3_client_own {
 	size_t at; /* input before it is read */
 	struct line_reader line;
 	size_t line_octets; /* of the line at hand, so far */
-	uint64_t promised;  /* messages, by STAT */
+	bool promises;	    /* STAT said how many messages there are: */
+	uint64_t promised;
+	bool dropped; /* lines of LIST that are not listed */
 	struct dot_reader dots;
 	struct buf text; /* told by TEXT */
 	size_t lines;	 /* of the listing being read */
@@ -93,5 +96,7 @@ enum pop3_status pop3_client_status(struct pop3_client *c, struct view line);
 /* A line has come before READY. */
 void pop3_client_hello(struct pop3_client *c, struct view line);
 void pop3_client_ask_capa(struct pop3_client *c);
+/* What LIST says of a message, "1 512 ..." (RFC 1939 5). False: LINE cannot be understood. */
+bool pop3_client_listed(struct view line, struct pop3_listed *listed);
 
 #endif

@@ -21,7 +21,7 @@ static void require(bool law)
 static const char *const lines[] = {"+OK\r\n", "+OK 2 30\r\n", "-ERR no\r\n", "-ERR [AUTH] no\r\n",
     "-ERR [IN-USE] x\r\n", ".\r\n", "+ \r\n", "TOP\r\n", "UIDL\r\n", "STLS\r\n", "SASL PLAIN\r\n", "PIPELINING\r\n",
     "1 10\r\n", "2 20\r\n", "3 4000000000\r\n", "1 aa\r\n", "2 bb\r\n", "3 aa\r\n", "..x\r\n", "Subject: x\r\n",
-    "\r\n", "x\n", ".\n", "x\r", "+OK\n"};
+    "\r\n", "x\n", ".\n", "x\r", "+OK\n", "\t1 \t10\r\n", "+OK 1 10\r\n", "+OK 2\t20 x\r\n"};
 
 #define REQUESTS 6
 
@@ -100,6 +100,7 @@ static void tell(struct run *r, const struct pop3_client_event *e)
 	} else if (e->kind == POP3_CLIENT_READY) {
 		require(!r->ready);
 		r->ready = true;
+		buf_text(&r->told, r->client.complete ? "complete " : "");
 		for (size_t i = 0; i < r->client.count; i++)
 			buf_format(&r->told, "%llu:%s,", (unsigned long long)pop3_client_octets(&r->client, i),
 			    pop3_client_uid(&r->client, i) == NULL ? "-" : pop3_client_uid(&r->client, i));

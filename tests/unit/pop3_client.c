@@ -52,7 +52,7 @@ static void show(struct buf *out, struct view v)
 
 static void tell_ready(struct run *r)
 {
-	buf_format(&r->told, "ready%s", r->client.named ? "" : "-unnamed");
+	buf_format(&r->told, "ready%s%s", r->client.named ? "" : "-unnamed", r->client.complete ? "" : "-incomplete");
 	for (size_t i = 0; i < r->client.count; i++)
 		buf_format(&r->told, ",%llu:%s", (unsigned long long)pop3_client_octets(&r->client, i),
 		    pop3_client_uid(&r->client, i) == NULL ? "-" : pop3_client_uid(&r->client, i));
@@ -218,7 +218,16 @@ static const struct play plays[] = {
 	"+OK\r\n-ERR\r\n+OK\r\n+OK\r\n+OK 9 99\r\n+OK\r\n0 1\r\n1 007 x\r\n1 8\r\nx 9\r\n5 50\r\n4 40\r\n7 "
 	"-1\r\n99999999999 1\r\n"
 	"8 80\r\n\r\n.\r\n+OK\r\n8 eight\r\n5 a b\r\n1 \x01\r\n3 three\r\n1 one \r\n5 \r\n.\r\n",
-	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|", "ready,7:one,50:-,80:eight "},
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|", "ready-incomplete,7:one,40:-,50:-,80:eight "},
+    {"a listing in no order", CLEAR, "r0 r1 r2",
+	"+OK\r\n-ERR\r\n+OK\r\n+OK\r\n+OK 3 60\r\n+OK\r\n12 30\r\n1 10\r\n3 20\r\n.\r\n+OK\r\n3 three\r\n12 "
+	"twelve\r\n1 one\r\n.\r\n+OK\r\n.\r\n+OK\r\n.\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|RETR 1|RETR 3|RETR 12|",
+	"ready,10:one,20:three,30:twelve retrieved0 retrieved1 "},
+    {"blanks in a listing", CLEAR, "",
+	"+OK\r\n-ERR\r\n+OK\r\n+OK\r\n+OK 4 100\r\n+OK\r\n  1 \t 10\r\n\t2\t20\r\n3   30 \t\r\n4 40\twords\r\n.\r\n"
+	"+OK\r\n\t1\tone\t\r\n  2   two  \r\n3 \tthree\r\n4 a\tb\r\n.\r\n",
+	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|", "ready,10:one,20:two,30:three,40:- "},
     {"the connection is lost", CLEAR, "r0", "+OK\r\n-ERR\r\n+OK\r\n+OK\r\n" LISTING "+OK\r\nhalf\r\n#+OK\r\n",
 	"CAPA|USER ann|PASS a pass|STAT|LIST|UIDL|RETR 1|", "ready,10:aa,20:bb \"half|\" closed[](lost) "},
     {"QUIT is refused", CLEAR, "d0 q", "+OK\r\n-ERR\r\n+OK\r\n+OK\r\n" LISTING "+OK\r\n-ERR some not deleted\r\n",
@@ -237,6 +246,69 @@ Test(pop3_client, servers_of_all_kinds_however_cut)
 		play(&plays[i], 0);
 		play(&plays[i], 7);
 	}
+}
+
+/* What STAT promises and LIST lists, and whether that is all there is. */
+Test(pop3_client, what_is_missing_from_a_listing_makes_it_incomplete)
+{
+	static const struct {
+		const char *stat;
+		const char *list;
+		const char *told;
+	} rows[] = {
+	    {"+OK 2 30", "1 10\r\n2 20\r\n", "ready-unnamed,10:-,20:- "},
+	    {"+OK 2 30 and more", "2 20\r\n1 10\r\n", "ready-unnamed,10:-,20:- "},
+	    {"+OK 0 0", "", "ready-unnamed "},
+	    {"+OK 3 30", "1 10\r\n2 20\r\n", "ready-unnamed-incomplete,10:-,20:- "},
+	    {"+OK 1 30", "1 10\r\n2 20\r\n", "ready-unnamed-incomplete,10:-,20:- "},
+	    {"+OK 0 0", "1 10\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"-ERR no", "1 10\r\n2 20\r\n", "ready-unnamed,10:-,20:- "},
+	    {"+OK you have mail", "1 10\r\n", "ready-unnamed,10:- "},
+	    {"+OK", "", "ready-unnamed "},
+	    {"-ERR 7 no", "nothing\r\n", "ready-unnamed-incomplete "},
+	    {"+OK 1 10", "1 10\r\n1 10\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"+OK 3 60", "3 30\r\n2 20\r\n2 22\r\n1 10\r\n2 21\r\n", "ready-unnamed-incomplete,10:-,20:-,30:- "},
+	    {"+OK 1 10", "1 10\r\n2\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"+OK 1 10", "1 10\r\n2 -1\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"+OK 1 10", "1 10\r\n2 9999999999999999999\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"+OK 1 10", "4294967296 1\r\n1 10\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"+OK 1 10", "0 1\r\n1 10\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"+OK 1 10", "1 10\r\n\r\n", "ready-unnamed-incomplete,10:- "},
+	    {"+OK 2 30", "2 20\r\n", "ready-unnamed-incomplete,20:- "},
+	    {"+OK 2 30", "x\r\n",
+		"failed[](the server has 2 messages, as it says, and lists none that could be told) "},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		char *server = mem_format("%s+OK\r\n%s\r\n+OK\r\n%s.\r\n-ERR\r\n", CAPA, rows[i].stat, rows[i].list);
+		bool failed = strncmp(rows[i].told, "failed", 6) == 0;
+		const struct play p = {rows[i].list, IMPLICIT, "", server,
+		    failed ? "CAPA|AUTH PLAIN AGFubgBwdw==|STAT|LIST|"
+			   : "CAPA|AUTH PLAIN AGFubgBwdw==|STAT|LIST|UIDL|",
+		    rows[i].told};
+
+		play(&p, SIZE_MAX);
+		play(&p, 1);
+		play(&p, 0);
+		free(server);
+	}
+}
+
+/* A line that exceeds all measure may have listed a message. */
+Test(pop3_client, a_line_too_long_makes_the_listing_incomplete)
+{
+	char words[2 * POP3_CLIENT_LINE];
+	char *server;
+	struct play p = {"long line", IMPLICIT, "", NULL, "CAPA|AUTH PLAIN AGFubgBwdw==|STAT|LIST|UIDL|",
+	    "ready-incomplete,10:a "};
+
+	memset(words, 'x', sizeof words - 1);
+	words[sizeof words - 1] = '\0';
+	server = mem_format("%s+OK\r\n+OK\r\n+OK\r\n1 10\r\n2 20 %s\r\n.\r\n+OK\r\n1 a\r\n.\r\n", CAPA, words);
+	p.server = server;
+	play(&p, SIZE_MAX);
+	play(&p, 0);
+	free(server);
 }
 
 /* What stands behind "+OK" of STLS came in clear, from whoever stands in between. */
@@ -284,6 +356,74 @@ Test(pop3_client, a_listing_without_end_is_ended)
 			ended |= event.kind == POP3_CLIENT_FAILED;
 	}
 	cr_assert(ended);
+	pop3_client_release(&c);
+}
+
+/* Feeds C, which has logged in, the lines 1 to COUNT of a listing, each with WORDS behind it. */
+static void feed_numbers(struct pop3_client *c, size_t count, const char *words)
+{
+	struct pop3_client_event event;
+	struct buf lines;
+
+	buf_init(&lines, SIZE_MAX);
+	for (size_t i = 1; i <= count; i++) {
+		buf_format(&lines, "%zu %s\r\n", i, words);
+		if (lines.length < 32768 && i < count)
+			continue;
+		pop3_client_feed(c, view_buf(&lines));
+		buf_clear(&lines);
+		cr_assert(!pop3_client_next(c, &event));
+	}
+	buf_release(&lines);
+}
+
+Test(pop3_client, the_first_messages_of_a_large_box_are_listed)
+{
+	static const size_t counts[] = {POP3_CLIENT_MESSAGES, POP3_CLIENT_MESSAGES + 1, 2 * POP3_CLIENT_MESSAGES + 1};
+
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+		struct pop3_client c;
+		struct pop3_client_options options = IMPLICIT;
+		struct pop3_client_event event;
+		char *stat = mem_format("%s+OK in\r\n+OK %zu 9\r\n+OK\r\n", CAPA, counts[i]);
+
+		pop3_client_init(&c, &options);
+		pop3_client_feed(&c, view_text(stat));
+		feed_numbers(&c, counts[i], "7");
+		pop3_client_feed(&c, view_text(".\r\n+OK\r\n"));
+		feed_numbers(&c, counts[i], "u");
+		pop3_client_feed(&c, view_text(".\r\n"));
+		cr_assert(pop3_client_next(&c, &event));
+		cr_assert_eq(event.kind, POP3_CLIENT_READY);
+		cr_expect_eq(c.count, POP3_CLIENT_MESSAGES);
+		cr_expect_eq(c.complete, i == 0);
+		cr_expect_str_eq(pop3_client_uid(&c, c.count - 1), "u");
+		pop3_client_release(&c);
+		free(stat);
+	}
+}
+
+Test(pop3_client, a_list_of_messages_without_end_is_ended)
+{
+	struct pop3_client c;
+	struct pop3_client_options options = IMPLICIT;
+	struct pop3_client_event event;
+	char lines[20000];
+	size_t fed = 0;
+	bool ended = false;
+
+	memset(lines, '\n', sizeof lines);
+	pop3_client_init(&c, &options);
+	pop3_client_feed(&c, view_text(CAPA "+OK in\r\n+OK\r\n+OK\r\n"));
+	for (; fed < 2 * (size_t)POP3_CLIENT_LINES && !ended; fed += sizeof lines) {
+		pop3_client_feed(&c, view_of(lines, sizeof lines));
+		ended = pop3_client_next(&c, &event);
+	}
+	cr_assert(ended);
+	cr_expect_eq(event.kind, POP3_CLIENT_FAILED);
+	cr_expect_str_eq(event.text, "the server's listing does not end");
+	cr_expect_gt(fed, POP3_CLIENT_LINES);
+	cr_expect_leq(fed, POP3_CLIENT_LINES + sizeof lines);
 	pop3_client_release(&c);
 }
 
