@@ -643,6 +643,8 @@ static bool handle(
 		b->under_way--;
 		b->plan.messages[event->number].delete = true;
 		break;
+	case POP3_CLIENT_PROBED:
+		break;
 	case POP3_CLIENT_FAILED:
 		/* What the machine has still to say, it says. */
 		b->leaving = b->client.output.length > 0;

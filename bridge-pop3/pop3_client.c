@@ -137,6 +137,31 @@ void pop3_client_delete(struct pop3_client *c, size_t number)
 	ask(c, POP3_DELETE, number, 0);
 }
 
+void pop3_client_probe(struct pop3_client *c, size_t number)
+{
+	struct pop3_client_own *o = c->own;
+	size_t at = o->sent;
+
+	if (c->stage != POP3_STAGE_READY || number >= c->count)
+		return;
+	while (at < o->asked_count && o->asked[at].request == POP3_PROBE)
+		at++;
+	o->asked = mem_grow(o->asked, o->asked_count, &o->asked_capacity, sizeof o->asked[0]);
+	memmove(o->asked + at + 1, o->asked + at, (o->asked_count++ - at) * sizeof o->asked[0]);
+	o->asked[at] = (struct pop3_asked){.request = POP3_PROBE, .number = number};
+}
+
+void pop3_client_lock_step(struct pop3_client *c)
+{
+	c->own->lock_step = true;
+	c->pipelining = false;
+}
+
+size_t pop3_client_under_way(const struct pop3_client *c)
+{
+	return c->own->sent;
+}
+
 void pop3_client_quit(struct pop3_client *c)
 {
 	c->own->quitting = true;
@@ -144,7 +169,8 @@ void pop3_client_quit(struct pop3_client *c)
 
 static void say_request(struct pop3_client *c, struct pop3_asked *a)
 {
-	static const char *const words[] = {[POP3_RETRIEVE] = "RETR", [POP3_TOP] = "TOP", [POP3_DELETE] = "DELE"};
+	static const char *const words[] = {
+	    [POP3_RETRIEVE] = "RETR", [POP3_TOP] = "TOP", [POP3_DELETE] = "DELE", [POP3_PROBE] = "LIST"};
 	unsigned long long number = c->own->listed[a->number].number;
 	size_t before = c->output.length;
 
@@ -189,12 +215,37 @@ static bool end_request(struct pop3_client *c, enum pop3_client_event_kind kind,
 	return true;
 }
 
+/* The answer to a probe. What fits nowhere may be of a message's text: no response code is believed. True: EVENT is set. */
+static bool take_probed(
+    struct pop3_client *c, enum pop3_status status, struct view line, struct pop3_client_event *event)
+{
+	struct pop3_client_own *o = c->own;
+	const struct pop3_listed *listed = &o->listed[o->asked[0].number];
+	struct pop3_listed again;
+	struct buf words;
+
+	if (status == POP3_OK && pop3_client_listed(view_from(line, strlen("+OK")), &again) &&
+	    again.number == listed->number && again.octets == listed->octets)
+		return end_request(c, POP3_CLIENT_PROBED, event);
+	buf_init(&words, SIZE_MAX);
+	text_visible(line, 100, &words);
+	o->code[0] = '\0';
+	pop3_client_end(c,
+	    "the server's answers do not fit the questions: a message ended before its text did (are dots at the "
+	    "beginning of lines not doubled?); LIST %llu was answered by \"%s\"",
+	    (unsigned long long)listed->number, buf_string(&words));
+	buf_release(&words);
+	return false;
+}
+
 /* The status of a request, or of QUIT. True: EVENT is set. */
 static bool take_status(struct pop3_client *c, struct view line, struct pop3_client_event *event)
 {
 	struct pop3_client_own *o = c->own;
 	enum pop3_status status = pop3_client_status(c, line);
 
+	if (o->sent > 0 && o->asked[0].request == POP3_PROBE)
+		return take_probed(c, status, line, event);
 	if (status != POP3_OK && status != POP3_ERR) {
 		pop3_client_refused(c, "the server's answer is none");
 		return false;

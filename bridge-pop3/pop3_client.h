@@ -17,9 +17,14 @@
  * to 126; up to 255 are taken) is as none, and when UIDL is refused, all are. A listing of more than POP3_CLIENT_LINES lines,
  * a status that is none and lines beyond all measure are nonsense, and end the session.
  *
+ * A server that does not double the dots at the beginning of lines ends a message at a lone dot in its text, and what follows
+ * is taken for answers, which a stranger can forge who wrote the message. A probe shows that client and server are at the
+ * same place of the dialogue: what LIST says of a message again must be what it said.
+ *
  * Laws: cutting the input differently changes nothing but where TEXT is cut; each request gets exactly one RETRIEVED, TOPPED,
- * DELETED or REFUSED, in the order of asking, unless FAILED or CLOSED comes before; one of those is the last event, and
- * comes once; nothing that came in clear behind STLS is believed; no password leaves in clear unless that is allowed.
+ * DELETED, PROBED or REFUSED, in the order of asking (probes go first), unless FAILED or CLOSED comes before; one of those is
+ * the last event, and comes once; nothing that came in clear behind STLS is believed; no password leaves in clear unless that
+ * is allowed.
  */
 #ifndef BRIDGE_POP3_POP3_CLIENT_H
 #define BRIDGE_POP3_POP3_CLIENT_H
@@ -61,7 +66,7 @@ enum pop3_stage {
 	POP3_STAGE_OVER,
 };
 
-enum pop3_request { POP3_RETRIEVE, POP3_TOP, POP3_DELETE };
+enum pop3_request { POP3_RETRIEVE, POP3_TOP, POP3_DELETE, POP3_PROBE };
 
 enum pop3_client_event_kind {
 	POP3_CLIENT_STLS,  /* write the output, begin TLS, call pop3_client_secured */
@@ -71,6 +76,7 @@ enum pop3_client_event_kind {
 	POP3_CLIENT_TOPPED,
 	POP3_CLIENT_REFUSED, /* `request` for `number`, with the server's words */
 	POP3_CLIENT_DELETED, /* `number` is marked; it is gone when QUIT is answered */
+	POP3_CLIENT_PROBED,  /* `number` was listed again, as before */
 	POP3_CLIENT_FAILED, /* before READY: `stage` of the client says how far it had come; text, and `code`. Write the output, and
 			     * close */
 	POP3_CLIENT_CLOSED, /* after READY: `committed`: QUIT was answered, and the deletions stand; else text says why not */
@@ -93,8 +99,8 @@ struct pop3_client {
 	size_t count; /* messages listed */
 	/*
 	 * From READY on: LIST had no line that could not be understood, none twice, none beyond POP3_CLIENT_MESSAGES, and as
-	 * many messages as STAT promised (a STAT that was refused or made no sense promises nothing). Else messages are there
-	 * that are not listed: nothing may be concluded from what is absent.
+	 * many messages as STAT promised (a STAT that was refused or made no sense promises nothing). Else messages may be
+	 * there that are not listed: nothing may be concluded from what is absent.
 	 */
 	bool complete;
 	bool named; /* they have UIDs */
@@ -123,6 +129,17 @@ void pop3_client_retrieve(struct pop3_client *c, size_t number);
 /* Its header and LINES lines. */
 void pop3_client_top(struct pop3_client *c, size_t number, unsigned lines);
 void pop3_client_delete(struct pop3_client *c, size_t number);
+/*
+ * LIST of message NUMBER (RFC 1939 5), which must not have been deleted: it is said before all that was asked for and not yet
+ * said, QUIT too, but behind probes asked for before. Any answer but +OK with the number and the octets as listed, -ERR too,
+ * ends the session at once: CLOSED, not committed. Of use only while nothing is under way, so without pipelining: ask for it
+ * when a message has come, before the next pop3_client_next; what was said before it would be answered before it.
+ */
+void pop3_client_probe(struct pop3_client *c, size_t number);
+/* From the next request on, none is said before the one before it is answered; those said stay under way. */
+void pop3_client_lock_step(struct pop3_client *c);
+/* Requests that are said and have not got their end, QUIT not counted. */
+size_t pop3_client_under_way(const struct pop3_client *c);
 /* Behind all requests; the deletions are done then. */
 void pop3_client_quit(struct pop3_client *c);
 

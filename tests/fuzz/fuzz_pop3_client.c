@@ -42,12 +42,13 @@ struct run {
 	bool last;
 	bool secured;
 	bool in_text;
+	bool probe_due; /* next, before all else */
 };
 
 static void take_commands(struct run *r)
 {
 	static const char *const verbs[] = {"CAPA\r", "STLS\r", "AUTH PLAIN", "USER ann\r", "PASS pw\r", "STAT\r",
-	    "LIST\r", "UIDL\r", "RETR ", "TOP ", "DELE ", "QUIT\r", "AGFubgBwdw==\r"};
+	    "LIST\r", "UIDL\r", "RETR ", "TOP ", "DELE ", "QUIT\r", "AGFubgBwdw==\r", "LIST "};
 	struct view said = view_buf(&r->client.output);
 	struct view line;
 
@@ -62,7 +63,7 @@ static void take_commands(struct run *r)
 		require(i < sizeof verbs / sizeof verbs[0]);
 		if (i == 2 || i == 3 || i == 4 || i == 12)
 			require(r->secured || r->options.clear);
-		if (i >= 8 && i <= 11)
+		if ((i >= 8 && i <= 11) || i == 13)
 			require(r->ready);
 	}
 	require(said.length == 0);
@@ -81,16 +82,33 @@ static void act(struct run *r)
 			pop3_client_top(&r->client, number, 3);
 		else if (r->choices->requests[i] % 4 == 2)
 			pop3_client_delete(&r->client, number);
+		else if (r->choices->requests[i] & 64)
+			pop3_client_probe(&r->client, number);
 		else
 			r->asked--;
 	}
+	if (r->choices->session & 32)
+		pop3_client_lock_step(&r->client);
 	if (r->choices->session & 16)
 		pop3_client_quit(&r->client);
+}
+
+/* In lock-step, each message that has come is probed. */
+static void probe_again(struct run *r, const struct pop3_client_event *e)
+{
+	if (!(r->choices->session & 32) || e->kind != POP3_CLIENT_RETRIEVED)
+		return;
+	require(pop3_client_under_way(&r->client) == 0);
+	pop3_client_probe(&r->client, e->number);
+	r->asked++;
+	r->probe_due = true;
 }
 
 static void tell(struct run *r, const struct pop3_client_event *e)
 {
 	require(!r->last);
+	require(!r->probe_due || e->kind == POP3_CLIENT_PROBED || e->kind == POP3_CLIENT_CLOSED);
+	r->probe_due = false;
 	if (e->kind != POP3_CLIENT_TEXT || !r->in_text)
 		buf_format(&r->told, "|%d %zu ", (int)e->kind, e->number);
 	r->in_text = e->kind == POP3_CLIENT_TEXT;
@@ -112,7 +130,10 @@ static void tell(struct run *r, const struct pop3_client_event *e)
 		r->last = true;
 	} else if (e->kind != POP3_CLIENT_STLS) {
 		require(r->ready && ++r->ended <= r->asked);
+		probe_again(r, e);
 	}
+	require(pop3_client_under_way(&r->client) <= r->asked - r->ended);
+	require(!(r->choices->session & 32) || pop3_client_under_way(&r->client) <= 1);
 }
 
 static void work(struct run *r)

@@ -7,7 +7,10 @@
 #include "lib/alloc.h"
 #include "lib/text.h"
 
-/* What the driver does at READY: "r0 t1 d0 q" retrieves the first, asks TOP of the second, deletes the first, quits. */
+/*
+ * What the driver does at READY: "r0 t1 d0 p1 l q" retrieves the first, asks TOP of the second, deletes the first, probes the
+ * second, ends pipelining, quits; and what stands behind "/" when a message is whole.
+ */
 struct play {
 	const char *name;
 	struct pop3_client_options options;
@@ -25,10 +28,10 @@ struct run {
 	char last; /* kind of the last event, to join texts */
 };
 
-static void act(struct run *r)
+static void act(struct run *r, const char *requests)
 {
-	for (const char *c = r->play->requests; *c != '\0'; c++) {
-		size_t number = c[0] == 'q' || c[0] == ' ' ? 0 : (size_t)(c[1] - '0');
+	for (const char *c = requests; *c != '\0' && *c != '/'; c++) {
+		size_t number = strchr("rtdp", c[0]) == NULL ? 0 : (size_t)(c[1] - '0');
 
 		if (*c == 'r')
 			pop3_client_retrieve(&r->client, number);
@@ -36,6 +39,10 @@ static void act(struct run *r)
 			pop3_client_top(&r->client, number, 0);
 		else if (*c == 'd')
 			pop3_client_delete(&r->client, number);
+		else if (*c == 'p')
+			pop3_client_probe(&r->client, number);
+		else if (*c == 'l')
+			pop3_client_lock_step(&r->client);
 		else if (*c == 'q')
 			pop3_client_quit(&r->client);
 	}
@@ -66,6 +73,7 @@ static void tell(struct run *r, const struct pop3_client_event *e)
 	    [POP3_CLIENT_TOPPED] = "topped",
 	    [POP3_CLIENT_REFUSED] = "refused",
 	    [POP3_CLIENT_DELETED] = "deleted",
+	    [POP3_CLIENT_PROBED] = "probed",
 	    [POP3_CLIENT_FAILED] = "failed",
 	    [POP3_CLIENT_CLOSED] = "closed"};
 
@@ -74,7 +82,7 @@ static void tell(struct run *r, const struct pop3_client_event *e)
 	switch (e->kind) {
 	case POP3_CLIENT_READY:
 		tell_ready(r);
-		act(r);
+		act(r, r->play->requests);
 		break;
 	case POP3_CLIENT_TEXT:
 		if (r->last != POP3_CLIENT_TEXT)
@@ -92,6 +100,8 @@ static void tell(struct run *r, const struct pop3_client_event *e)
 	default:
 		buf_format(&r->told, "%s%zu ", words[e->kind], e->number);
 	}
+	if (e->kind == POP3_CLIENT_RETRIEVED && strchr(r->play->requests, '/') != NULL)
+		act(r, strchr(r->play->requests, '/') + 1);
 	r->last = (char)e->kind;
 }
 
@@ -246,6 +256,146 @@ Test(pop3_client, servers_of_all_kinds_however_cut)
 		play(&plays[i], 0);
 		play(&plays[i], 7);
 	}
+}
+
+#define HELLO "CAPA|AUTH PLAIN AGFubgBwdw==|STAT|LIST|UIDL|"
+#define MISFIT                                                                                                       \
+	"closed[](the server's answers do not fit the questions: a message ended before its text did (are dots at "  \
+	"the beginning of lines not doubled?); LIST "
+
+/* Server's numbers 3 and 7. */
+#define GAPS CAPA "+OK in\r\n+OK 2 30\r\n+OK\r\n3 10\r\n7 20\r\n.\r\n+OK\r\n3 aa\r\n7 bb\r\n.\r\n"
+
+static const struct play probes[] = {
+    {"a probe behind each message, before what waits", IMPLICIT, "l r0 r1 d0 q / p1",
+	GAPS "+OK\r\nA\r\n.\r\n+OK 7 20\r\n+OK\r\nB\r\n.\r\n+OK 7 20\r\n+OK\r\n+OK bye\r\n",
+	HELLO "RETR 3|LIST 7|RETR 7|LIST 7|DELE 3|QUIT|",
+	"ready,10:aa,20:bb \"A|\" retrieved0 probed1 \"B|\" retrieved1 probed1 deleted0 closed-committed[](done: "
+	"bye) "},
+    {"a probe before QUIT", IMPLICIT, "r0 q / p0 p1",
+	GAPS "+OK\r\nA\r\n.\r\n+OK 3 10\r\n+ok 07\t020 words \r\n+OK bye\r\n", HELLO "RETR 3|LIST 3|LIST 7|QUIT|",
+	"ready,10:aa,20:bb \"A|\" retrieved0 probed0 probed1 closed-committed[](done: bye) "},
+    {"probes without messages, blanks in the answer", IMPLICIT, "d0 p1 p0 l",
+	GAPS "+OK  \t7 \t 20\r\n+OK 3 10\r\n+OK\r\n", HELLO "LIST 7|LIST 3|DELE 3|",
+	"ready,10:aa,20:bb probed1 probed0 deleted0 "},
+    {"probes in a pipeline", IMPLICIT, "r0 p1 d1 q", GAPS "+OK 7 20\r\n+OK\r\n.\r\n+OK\r\n+OK bye\r\n",
+	HELLO "LIST 7|RETR 3|DELE 7|QUIT|",
+	"ready,10:aa,20:bb probed1 retrieved0 deleted1 closed-committed[](done: bye) "},
+    {"a dot that was not doubled", IMPLICIT, "l r0 r1 d0 q / p0", GAPS "+OK\r\nA\r\n.\r\nB\r\n.\r\n+OK 3 10\r\n",
+	HELLO "RETR 3|LIST 3|", "ready,10:aa,20:bb \"A|\" retrieved0 " MISFIT "3 was answered by \"B\") "},
+    {"an answer that was forged", IMPLICIT, "l r0 r1 d0 q / p0",
+	GAPS "+OK\r\nA\r\n.\r\n+OK [AUTH] 3 10\r\n+OK\r\n.\r\n+OK 3 10\r\n", HELLO "RETR 3|LIST 3|",
+	"ready,10:aa,20:bb \"A|\" retrieved0 " MISFIT "3 was answered by \"+OK [AUTH] 3 10\") "},
+};
+
+Test(pop3_client, a_probe_goes_before_what_waits_however_cut)
+{
+	for (size_t i = 0; i < sizeof probes / sizeof probes[0]; i++) {
+		play(&probes[i], 1);
+		play(&probes[i], SIZE_MAX);
+		play(&probes[i], 0);
+		play(&probes[i], 7);
+	}
+}
+
+Test(pop3_client, an_answer_that_does_not_fit_a_probe_ends_the_session)
+{
+	static const char *const answers[] = {"-ERR no", "-ERR [IN-USE] no", "+OK", "+OK 7", "+OK 7 21", "+OK 7 200",
+	    "+OK 3 10", "+OK 8 20", "+OK 7 x20", "+OK 720", "+OK7 20", "+ 7 20", "7 20", "", ".", "+OK x 7 20",
+	    "+OK 7 -20"};
+
+	for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+		char *server = mem_format("%s%s\r\n+OK bye\r\n", GAPS, answers[i]);
+		char *told = mem_format("ready,10:aa,20:bb %s7 was answered by \"%s\") ", MISFIT, answers[i]);
+		const struct play p = {answers[i], IMPLICIT, "l p1 d0 q", server, HELLO "LIST 7|", told};
+
+		play(&p, SIZE_MAX);
+		play(&p, 1);
+		play(&p, 0);
+		free(server);
+		free(told);
+	}
+}
+
+/* What a stranger wrote is shown so that nothing else is cut off by it, nor a character in its middle. */
+Test(pop3_client, a_long_answer_to_a_probe_is_shown_in_part)
+{
+	struct pop3_client c;
+	struct pop3_client_options options = IMPLICIT;
+	struct pop3_client_event event;
+
+	pop3_client_init(&c, &options);
+	pop3_client_feed(&c, view_text(GAPS));
+	cr_assert(pop3_client_next(&c, &event));
+	pop3_client_probe(&c, 1);
+	for (int i = 0; i < 500; i++)
+		pop3_client_feed(&c, view_text("\xc3\xa4"));
+	pop3_client_feed(&c, view_text("\r\n"));
+	cr_assert(pop3_client_next(&c, &event));
+	cr_expect_eq(event.kind, POP3_CLIENT_CLOSED);
+	cr_expect(!event.committed);
+	cr_expect(utf8_valid(view_text(event.text)));
+	cr_expect_eq(event.text[strlen(event.text) - 1], '"');
+	cr_expect(!pop3_client_next(&c, &event));
+	pop3_client_release(&c);
+}
+
+/* What is said stays under way when lock-step begins; the rest waits for it. */
+Test(pop3_client, requests_that_are_said_stay_under_way_in_lock_step)
+{
+	struct pop3_client c;
+	struct pop3_client_options options = IMPLICIT;
+	struct pop3_client_event event;
+
+	pop3_client_init(&c, &options);
+	pop3_client_feed(&c, view_text(GAPS));
+	cr_assert(pop3_client_next(&c, &event));
+	cr_assert(c.pipelining);
+	pop3_client_delete(&c, 0);
+	pop3_client_retrieve(&c, 1);
+	cr_expect_eq(pop3_client_under_way(&c), 0);
+	cr_assert(!pop3_client_next(&c, &event));
+	cr_expect_eq(pop3_client_under_way(&c), 2);
+	pop3_client_lock_step(&c);
+	pop3_client_delete(&c, 1);
+	pop3_client_probe(&c, 1);
+	buf_clear(&c.output);
+	pop3_client_feed(&c, view_text("+OK\r\n"));
+	cr_assert(pop3_client_next(&c, &event) && event.kind == POP3_CLIENT_DELETED);
+	cr_assert(!pop3_client_next(&c, &event));
+	cr_expect_eq(pop3_client_under_way(&c), 1);
+	pop3_client_feed(&c, view_text("+OK\r\n.\r\n"));
+	cr_assert(pop3_client_next(&c, &event) && event.kind == POP3_CLIENT_RETRIEVED);
+	cr_expect_eq(pop3_client_under_way(&c), 0);
+	cr_expect_eq(c.output.length, 0);
+	cr_assert(!pop3_client_next(&c, &event));
+	cr_expect_str_eq(buf_string(&c.output), "LIST 7\r\n");
+	buf_clear(&c.output);
+	pop3_client_feed(&c, view_text("+OK 7 20\r\n"));
+	cr_assert(pop3_client_next(&c, &event) && event.kind == POP3_CLIENT_PROBED && event.number == 1);
+	cr_assert(!pop3_client_next(&c, &event));
+	cr_expect_str_eq(buf_string(&c.output), "DELE 7\r\n");
+	cr_expect_eq(pop3_client_under_way(&c), 1);
+	pop3_client_release(&c);
+}
+
+/* Lock-step that is asked for early is kept, whatever the server offers then. */
+Test(pop3_client, lock_step_before_the_greeting_holds)
+{
+	struct pop3_client c;
+	struct pop3_client_options options = IMPLICIT;
+	struct pop3_client_event event;
+
+	pop3_client_init(&c, &options);
+	pop3_client_lock_step(&c);
+	pop3_client_feed(&c, view_text(GAPS));
+	cr_assert(pop3_client_next(&c, &event));
+	cr_expect(!c.pipelining);
+	pop3_client_delete(&c, 0);
+	pop3_client_delete(&c, 1);
+	cr_assert(!pop3_client_next(&c, &event));
+	cr_expect_eq(pop3_client_under_way(&c), 1);
+	pop3_client_release(&c);
 }
 
 /* What STAT promises and LIST lists, and whether that is all there is. */
