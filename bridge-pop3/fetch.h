@@ -3,6 +3,7 @@
  *
  *	fetch.c		the run: configuration, queue, which boxes, how it ended
  *	fetch_box.c	one box from its lock to its last word: connecting, TLS, the failures that count
+ *	fetch_ask.c	what a session asks for, and when what came is durable
  *	fetch_session.c	one session with its server: what is asked for, in which order
  *	fetch_mail.c	one message on its way into the queue, or the notice that it stays there
  *	fetch_plan.c	what is to be done with each message, without anything that moves
@@ -117,6 +118,10 @@ struct fetch_box {
 	bool spoke; /* the machine is set up */
 	bool connected;
 	bool heard;	      /* something came */
+	bool exact;	      /* the last text was as long as it was listed */
+	bool proving;	      /* the text of `mail` is whole, as it seems; the answer to a probe will tell */
+	bool again;	      /* it ended at a message: another one passes that by */
+	size_t postponed;     /* message that is passed by, for another session; FETCH_UNKNOWN: none */
 	bool planned;	      /* the listing is there */
 	bool leaving;	      /* QUIT was said */
 	bool broken;	      /* to be cut by us, for a message that is larger than it should be */
@@ -136,6 +141,10 @@ struct fetch_box {
 	struct buf header;	/* the answer to TOP */
 	uint64_t header_octets; /* of it, those that did not fit included */
 
+	bool stumbled; /* a session of this run ended at a message, this one: */
+	size_t stumbled_number;
+	char *stumbled_uid;
+	bool last_try; /* it is tried once more */
 	struct fetch_counts counts;
 	size_t breaks;	   /* sessions of this run that were broken off for a message larger than its listing says */
 	size_t kept;	   /* messages that the server had said to have deleted, and lists */
@@ -162,6 +171,31 @@ void fetch_session_close(struct fetch_box *b);
 enum outcome fetch_session_keep(struct fetch_box *b, struct error *err);
 /* The session ended: tries the next address, begins another round, or ends the box. */
 void fetch_box_session_over(struct fetch_box *b, const struct error *why);
+
+/* ---- what a session asks for ----------------------------------------------------------------------------------- */
+
+/* Asks for as much as is good at once. *ASKED: there is something new for the machine. */
+enum outcome fetch_ask(struct fetch_box *b, bool *asked, struct error *err);
+void fetch_ask_retrieve(struct fetch_box *b, size_t number);
+void fetch_ask_delete(struct fetch_box *b, size_t number);
+/* Message NUMBER was retrieved and is here already. */
+void fetch_known_again(struct fetch_box *b, size_t number);
+/* It was laid, or a notice about it. */
+enum outcome fetch_laid(struct fetch_box *b, size_t number, uint64_t octets, struct error *err);
+/* Makes durable what was laid. */
+enum outcome fetch_commit(struct fetch_box *b, struct error *err);
+/* The same, and the server may delete it, as far as it is due. */
+enum outcome fetch_settle(struct fetch_box *b, struct error *err);
+
+/* The notice that was sent about message NUMBER, of which no more is known than HEAD (may be empty); FETCH_UNKNOWN: none. */
+size_t fetch_notice_of(const struct fetch_box *b, size_t number, struct view head);
+/* It is KNOWN. */
+void fetch_notice_met(struct fetch_box *b, size_t number, size_t known);
+/* Its owner is told that it stays there, unless he was. */
+enum outcome fetch_tell_too_large(
+    struct fetch_box *b, size_t number, struct view head, uint64_t octets, uint64_t limit, struct error *err);
+/* The postmaster is. */
+enum outcome fetch_tell_looping(struct fetch_box *b, size_t number, const struct error *why, struct error *err);
 
 /* ---- one message ---------------------------------------------------------------------------------------------- */
 

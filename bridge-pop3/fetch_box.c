@@ -48,6 +48,7 @@ void fetch_box_free(struct fetch_box *b)
 	tls_drop(b->tls);
 	buf_release(&b->header);
 	free(b->plan.messages);
+	free(b->stumbled_uid);
 	free(b);
 }
 
@@ -137,41 +138,65 @@ void fetch_box_end(struct fetch_box *b, const struct error *why)
 	fetch_box_over(b->fetch, why == NULL ? EX_OK : why->code == EX_OK ? EX_TEMPFAIL : why->code);
 }
 
-void fetch_box_session_over(struct fetch_box *b, const struct error *why)
+/* Nothing moves, or not enough: why another session of this run would be in vain. False: it would not. */
+static bool is_stuck(const struct fetch_box *b, bool moved, struct error *why)
 {
-	struct error stuck = ERROR_NONE;
-	bool ready = b->planned;
-	bool more = (b->round_full && b->next < b->plan.count) || b->broken;
-	bool moved = b->progress > b->progress_before;
-
-	if (why == NULL && more && !moved) {
-		error_set(&stuck, EX_TEMPFAIL,
+	if (!moved)
+		error_set(why, EX_TEMPFAIL,
 		    "%s lists a message with less than it has, it is too large, and nothing tells it from others: "
 		    "there is no "
 		    "way past it",
 		    b->server.host);
-		why = &stuck;
-	}
-	if (why == NULL && b->broken && b->breaks >= FETCH_BREAKS) {
-		error_set(&stuck, EX_TEMPFAIL,
+	else if (b->broken && b->breaks >= FETCH_BREAKS)
+		error_set(why, EX_TEMPFAIL,
 		    "%s lists %zu messages with less than they have; the rest is for the next run", b->server.host,
 		    b->breaks);
+	return why->code != EX_OK;
+}
+
+/* A message that was passed by is tried once more, alone. */
+static bool try_last(struct fetch_box *b)
+{
+	bool passed_by = b->postponed != FETCH_UNKNOWN && !b->last_try;
+
+	b->last_try = b->last_try || passed_by;
+	return passed_by;
+}
+
+/* Has a session that ended well, or for WHY, to be followed by another at this address? */
+static bool go_on(struct fetch_box *b, const struct error *why, struct error *stuck)
+{
+	bool more = (b->round_full && b->next < b->plan.count) || b->broken;
+
+	if (b->fetch->stopping)
+		return false;
+	if (why != NULL)
+		return b->again;
+	if (more)
+		return !is_stuck(b, b->progress > b->progress_before, stuck);
+	return try_last(b);
+}
+
+void fetch_box_session_over(struct fetch_box *b, const struct error *why)
+{
+	struct error stuck = ERROR_NONE;
+	bool ready = b->planned;
+	bool another = go_on(b, why, &stuck);
+
+	if (stuck.code != EX_OK)
 		why = &stuck;
-	}
 	fetch_session_close(b);
-	if (why == NULL && more && moved && !b->fetch->stopping) {
-		fetch_session_begin(b);
-		return;
-	}
 	/* Another address of the server may do, as long as none has let us in. */
-	if (why != NULL && !ready && why->code == EX_UNAVAILABLE && b->tried + 1 < b->address_count &&
+	if (!another && why != NULL && !ready && why->code == EX_UNAVAILABLE && b->tried + 1 < b->address_count &&
 	    !b->fetch->stopping) {
 		b->tried++;
 		b->plain = false;
-		fetch_session_begin(b);
-		return;
+		another = true;
 	}
-	fetch_box_end(b, why);
+	if (another)
+		fetch_session_begin(b);
+	else
+		fetch_box_end(b, why);
 }
 
 void fetch_box_stop(struct fetch_box *b)

@@ -114,7 +114,7 @@ enum outcome fetch_mail_end(struct fetch_mail *mail, size_t *known, struct error
 	*known = FETCH_UNKNOWN;
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	*known = fetch_plan_match(&b->state, m, FETCHED_MAIL, mail->text.digest);
+	*known = fetch_plan_match(&b->plan, &b->state, m, FETCHED_MAIL, mail->text.digest);
 	if (*known == FETCH_UNKNOWN)
 		return lay(mail, err);
 	m->item = *known;

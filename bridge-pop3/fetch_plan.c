@@ -74,6 +74,26 @@ static enum fetch_action action_of(
 	return FETCH_RETRIEVE;
 }
 
+/*
+ * A server that deletes nothing lists the same again. Only if all that has no name and was deleted stands at the beginning, in its order
+ * and with its sizes, texts are taken for those; a second message with the text of a deleted one is new.
+ */
+static bool looks_kept(const struct fetch_plan *plan, const struct fetched *state)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < state->count; i++) {
+		const struct fetched_item *item = &state->items[i];
+
+		if (!item->deleted || item->uid != NULL || item->gone)
+			continue;
+		if (at >= plan->count || plan->messages[at].octets != item->octets)
+			return false;
+		at++;
+	}
+	return at > 0;
+}
+
 void fetch_plan_make(struct fetch_plan *plan, struct fetched *state)
 {
 	plan->doubled = plan->unnamed = 0;
@@ -94,6 +114,7 @@ void fetch_plan_make(struct fetch_plan *plan, struct fetched *state)
 		if (item != NULL)
 			item->present = true;
 	}
+	plan->kept = looks_kept(plan, state);
 	plan->whole = plan->named && !plan->partial && plan->unnamed == 0;
 	for (size_t i = 0; plan->whole && i < state->count; i++)
 		if (state->items[i].uid != NULL && fetch_plan_absent(plan, &state->items[i]))
@@ -110,8 +131,8 @@ static bool is_zero(const uint8_t digest[static FETCHED_DIGEST])
 	return sodium_is_zero(digest, FETCHED_DIGEST) == 1;
 }
 
-size_t fetch_plan_match(const struct fetched *state, const struct fetch_message *m, enum fetched_kind kind,
-    const uint8_t digest[static FETCHED_DIGEST])
+size_t fetch_plan_match(const struct fetch_plan *plan, const struct fetched *state, const struct fetch_message *m,
+    enum fetched_kind kind, const uint8_t digest[static FETCHED_DIGEST])
 {
 	if (m->item != FETCH_UNKNOWN) {
 		const struct fetched_item *item = &state->items[m->item];
@@ -123,7 +144,8 @@ size_t fetch_plan_match(const struct fetched *state, const struct fetch_message 
 		const struct fetched_item *item = &state->items[i];
 
 		/* A name that is gone and one that is new may be the same message's: some servers give all new ones at times. */
-		if (item->kind == kind && !item->present && (item->uid == NULL || m->uid == NULL || item->gone) &&
+		if (item->kind == kind && !item->present && (!item->deleted || plan->kept) &&
+		    (item->uid == NULL || m->uid == NULL || item->gone) &&
 		    memcmp(item->digest, digest, FETCHED_DIGEST) == 0 &&
 		    (kind == FETCHED_MAIL || item->octets == m->octets || !is_zero(digest)))
 			return i;

@@ -46,6 +46,8 @@ struct fetch_plan {
 	size_t doubled; /* messages whose UID another has too */
 	size_t unnamed; /* all that have none to go by, those among them */
 	bool whole;	/* what was not listed is not there */
+	bool
+	    kept; /* as it seems, what has no name and was deleted is there again; else it would be another with the same text */
 	/* Somebody was told of one without a name. It may be larger than its listing says, so their headers are looked at. */
 	bool told_unnamed;
 };
@@ -64,8 +66,8 @@ bool fetch_plan_absent(const struct fetch_plan *plan, const struct fetched_item 
  * message and an item that both have a name are compared only when that of the item is not listed any more: two names are two messages,
  * unless the server has given new ones.
  */
-size_t fetch_plan_match(const struct fetched *state, const struct fetch_message *m, enum fetched_kind kind,
-    const uint8_t digest[static FETCHED_DIGEST]);
+size_t fetch_plan_match(const struct fetch_plan *plan, const struct fetched *state, const struct fetch_message *m,
+    enum fetched_kind kind, const uint8_t digest[static FETCHED_DIGEST]);
 /* The item of M was matched: it is there, perhaps under a new name. */
 void fetch_plan_met(struct fetched *state, const struct fetch_message *m);
 /* Has ITEM lain there for so long that it is to be deleted? */

@@ -1,5 +1,7 @@
 #include "bridge-pop3/fetch.h"
 
+#include <sodium.h>
+
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
@@ -45,7 +47,8 @@ void fetch_session_begin(struct fetch_box *b)
 	    (unsigned)b->section->connect, &handlers, b);
 	pop3_client_init(&b->client, &b->options);
 	b->spoke = true;
-	b->connected = b->heard = false;
+	b->connected = b->heard = b->again = b->proving = b->exact = false;
+	b->postponed = FETCH_UNKNOWN;
 }
 
 static void forget_plan(struct fetch_box *b)
@@ -90,188 +93,9 @@ static void flush(struct fetch_box *b)
 	buf_clear(&b->client.output);
 }
 
-/* ---- what is asked for ---------------------------------------------------------------------------------------- */
-
-static void ask_delete(struct fetch_box *b, size_t number)
-{
-	pop3_client_delete(&b->client, number);
-	b->under_way++;
-}
-
-static void ask_retrieve(struct fetch_box *b, size_t number)
-{
-	const struct fetch_message *m = &b->plan.messages[number];
-
-	pop3_client_retrieve(&b->client, number);
-	b->under_way++;
-	b->round++;
-	b->round_octets += m->octets;
-	/* What has no name is safe from being sent again only when QUIT was answered; what is left there never is. */
-	if (b->plan.unnamed > 0 && b->plan.leave == 0 &&
-	    (b->round >= FETCH_ROUND || b->round_octets >= FETCH_ROUND_OCTETS))
-		b->round_full = true;
-}
-
-/* It was known: a session takes as many others. */
-static void round_give_back(struct fetch_box *b, size_t number)
-{
-	b->round--;
-	b->round_octets -= b->plan.messages[number].octets;
-	b->round_full = false;
-}
-
-/* The server has said before that this message, which it lists again, is deleted. */
-static void note_kept(struct fetch_box *b)
-{
-	error_set(&b->refused, EX_TEMPFAIL,
-	    "%s goes on listing messages (%zu so far) of which it said that they were deleted: they are received in "
-	    "each run, and "
-	    "compared; nothing comes twice",
-	    b->server.host, ++b->kept);
-}
-
-static void ask_top(struct fetch_box *b, size_t number)
-{
-	pop3_client_top(&b->client, number, 0);
-	b->under_way++;
-}
-
-/* Makes durable what was laid. */
-static enum outcome commit(struct fetch_box *b, struct error *err)
-{
-	enum outcome outcome = fetched_commit(&b->state, err);
-
-	if (outcome == OUTCOME_DONE)
-		b->progress += b->laid_count;
-	return outcome;
-}
-
-/* The same, and the server may delete it, as far as it is due. */
-static enum outcome settle(struct fetch_box *b, struct error *err)
-{
-	enum outcome outcome = commit(b, err);
-
-	for (size_t i = 0; i < b->laid_count && outcome == OUTCOME_DONE; i++) {
-		const struct fetched_item *item = &b->state.items[b->plan.messages[b->laid[i]].item];
-
-		if (item->kind == FETCHED_MAIL && fetch_plan_due(&b->plan, &b->state, item))
-			ask_delete(b, b->laid[i]);
-	}
-	b->laid_count = 0;
-	b->laid_octets = 0;
-	return outcome;
-}
-
-static enum outcome laid_add(struct fetch_box *b, size_t number, uint64_t octets, struct error *err)
-{
-	b->laid[b->laid_count++] = number;
-	b->laid_octets += octets;
-	if (b->laid_count == 1)
-		b->laid_since = clock_steady();
-	if (b->laid_count == FETCH_GROUP || b->laid_octets >= FETCH_GROUP_OCTETS)
-		return settle(b, err);
-	return OUTCOME_DONE;
-}
-
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-/* The notice that was sent about this message, of which no more is known than HEAD (may be empty); FETCH_UNKNOWN: none. */
-static size_t notice_of(const struct fetch_box *b, size_t number, struct view head)
-{
-	const struct fetch_message *m = &b->plan.messages[number];
-	uint8_t digest[FETCHED_DIGEST] = {0};
-
-	if (m->item != FETCH_UNKNOWN)
-		return b->state.items[m->item].kind == FETCHED_NOTICE ? m->item : FETCH_UNKNOWN;
-	if (head.length > 0)
-		fetch_digest(head, digest);
-	else if (m->uid != NULL)
-		return FETCH_UNKNOWN;
-	return fetch_plan_match(&b->state, m, FETCHED_NOTICE, digest);
-}
-
-static void notice_met(struct fetch_box *b, size_t number, size_t known)
-{
-	b->plan.messages[number].item = known;
-	fetch_plan_met(&b->state, &b->plan.messages[number]);
-}
-
-/* Was somebody told of it? Nobody is told twice, though it should turn out to be larger than was known. */
-static bool told_before(struct fetch_box *b, size_t number, struct view head, uint64_t octets)
-{
-	size_t known = notice_of(b, number, head);
-	struct fetched_item *item;
-
-	if (known == FETCH_UNKNOWN)
-		return false;
-	notice_met(b, number, known);
-	item = &b->state.items[known];
-	if (octets > item->octets) {
-		item->octets = octets;
-		b->state.changed = true;
-		b->progress += b->plan.messages[number].uid != NULL; /* the next session passes it by */
-	}
-	return true;
-}
-
-static enum outcome tell_too_large(
-    struct fetch_box *b, size_t number, struct view head, uint64_t octets, uint64_t limit, struct error *err)
-{
-	char has[24];
-	char takes[24];
-	char why[100];
-	enum outcome outcome;
-
-	if (told_before(b, number, head, octets))
-		return OUTCOME_DONE;
-	size_print_both(octets, has, limit, takes);
-	snprintf(why, sizeof why, "it has %s, and at most %s are fetched", has, takes);
-	outcome = fetch_notice_lay(b, number, NULL, head, octets, why, "Too large to be fetched", err);
-	return outcome == OUTCOME_DONE ? laid_add(b, number, 0, err) : outcome;
-}
-
-static enum outcome ask_one(struct fetch_box *b, size_t number, struct error *err)
-{
-	const struct fetch_message *m = &b->plan.messages[number];
-
-	switch (m->action) {
-	case FETCH_DELETE:
-		ask_delete(b, number);
-		return OUTCOME_DONE;
-	case FETCH_RETRIEVE:
-		ask_retrieve(b, number);
-		return OUTCOME_DONE;
-	case FETCH_LOOK:
-		ask_top(b, number);
-		return OUTCOME_DONE;
-	case FETCH_TELL:
-		return tell_too_large(b, number, view_of(NULL, 0), m->octets, b->plan.max_size, err);
-	default:
-		return OUTCOME_DONE;
-	}
-}
-
-/* Asks for as much as is good at once. *ASKED: there is something new for the machine. */
-static enum outcome ask(struct fetch_box *b, bool *asked, struct error *err)
-{
-	enum outcome outcome = OUTCOME_DONE;
-	size_t before = b->under_way;
-
-	while (b->next < b->plan.count && !b->round_full && b->under_way < FETCH_AHEAD && outcome == OUTCOME_DONE)
-		outcome = ask_one(b, b->next++, err);
-	if (outcome == OUTCOME_DONE && b->under_way == 0)
-		outcome = settle(b, err);
-	if (outcome == OUTCOME_DONE && b->under_way == 0) {
-		b->leaving = true;
-		pop3_client_quit(&b->client);
-		*asked = true;
-		return OUTCOME_DONE;
-	}
-	*asked = b->under_way > before;
-	return outcome;
 }
 
 /* ---- what comes ------------------------------------------------------------------------------------------------ */
@@ -299,6 +123,23 @@ static void tell_doubled(struct fetch_box *b)
 	free(text);
 }
 
+static bool is_message(const struct fetch_box *b, size_t number)
+{
+	const char *uid = b->plan.messages[number].uid;
+
+	return uid != NULL && b->stumbled_uid != NULL ? strcmp(uid, b->stumbled_uid) == 0
+						      : number == b->stumbled_number;
+}
+
+/* The message at which the connection was lost in this run; FETCH_UNKNOWN: none. */
+static size_t stumbled_at(const struct fetch_box *b)
+{
+	for (size_t i = 0; b->stumbled && i < b->plan.count; i++)
+		if (is_message(b, i))
+			return i;
+	return FETCH_UNKNOWN;
+}
+
 static enum outcome on_ready(struct fetch_box *b, struct error *err)
 {
 	struct pop3_client *c = &b->client;
@@ -310,7 +151,7 @@ static enum outcome on_ready(struct fetch_box *b, struct error *err)
 	    .max_size = b->max_size,
 	    .leave = b->section->leave,
 	    .named = c->named,
-	    .partial = c->count == POP3_CLIENT_MESSAGES,
+	    .partial = !c->complete,
 	    .top = c->top && !b->no_top,
 	    .multidrop = b->section->multidrop != NULL,
 	};
@@ -326,8 +167,13 @@ static enum outcome on_ready(struct fetch_box *b, struct error *err)
 		    "each "
 		    "run: take leave-on-server out of %s; nothing was fetched",
 		    b->server.host, b->section->where);
+	if (!c->complete)
+		error_set(&b->refused, EX_TEMPFAIL,
+		    "%s has other messages than the %zu that its listing tells of: those are not fetched",
+		    b->server.host, c->count);
 	fetch_plan_make(plan, &b->state);
 	tell_doubled(b);
+	b->postponed = b->last_try ? FETCH_UNKNOWN : stumbled_at(b);
 	if (b->fetch->verbose)
 		fprintf(stderr, "packetboat-fetch: %s: %zu messages at %s\n", b->section->name, plan->count,
 		    b->server.host);
@@ -344,9 +190,9 @@ static enum outcome break_off(struct fetch_box *b, size_t number, uint64_t limit
 
 	buf_init(&b->mail.text.head, 1);
 	fetch_mail_drop(&b->mail);
-	outcome = tell_too_large(b, number, view_buf(&head), octets, limit, err);
+	outcome = fetch_tell_too_large(b, number, view_buf(&head), octets, limit, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = commit(b, err);
+		outcome = fetch_commit(b, err);
 	buf_release(&head);
 	b->broken = true;
 	b->breaks++;
@@ -368,7 +214,7 @@ static enum outcome on_text(struct fetch_box *b, const struct pop3_client_event 
 		if (b->header_octets > FETCH_HEADER_MAX) {
 			b->broken = b->no_top = true;
 			b->progress++;
-			return commit(b, err);
+			return fetch_commit(b, err);
 		}
 		return OUTCOME_DONE;
 	}
@@ -378,8 +224,8 @@ static enum outcome on_text(struct fetch_box *b, const struct pop3_client_event 
 			return outcome;
 	}
 	/* On a slow line what is here already does not wait for what comes. */
-	if (b->laid_count > 0 && clock_steady() - b->laid_since >= FETCH_GROUP_SECONDS) {
-		outcome = settle(b, err);
+	if (fetched_waiting(&b->state) > 0 && clock_steady() - b->laid_since >= FETCH_GROUP_SECONDS) {
+		outcome = fetch_commit(b, err);
 		if (outcome != OUTCOME_DONE)
 			return outcome;
 	}
@@ -391,23 +237,6 @@ static enum outcome on_text(struct fetch_box *b, const struct pop3_client_event 
 	if (mail->text.looked && b->plan.multidrop)
 		limit = smaller(limit, mail->text.address.max_size);
 	return mail->text.octets > limit ? break_off(b, event->number, limit, err) : OUTCOME_DONE;
-}
-
-static enum outcome tell_looping(struct fetch_box *b, size_t number, const struct error *why, struct error *err)
-{
-	const struct config *c = &b->fetch->config;
-	struct buf head = b->mail.text.head;
-	enum outcome outcome;
-
-	buf_init(&b->mail.text.head, 1);
-	if (told_before(b, number, view_buf(&head), FETCHED_ANY_SIZE)) {
-		buf_release(&head);
-		return OUTCOME_DONE;
-	}
-	outcome = fetch_notice_lay(b, number, c->postmaster != NULL ? c->postmaster : "postmaster", view_buf(&head),
-	    FETCHED_ANY_SIZE, why->text, "Not fetched", err);
-	buf_release(&head);
-	return outcome == OUTCOME_DONE ? laid_add(b, number, 0, err) : outcome;
 }
 
 /* Servers err by some octets, or count other line ends; but not so much. */
@@ -425,17 +254,60 @@ static bool cut_short(struct fetch_box *b, size_t number)
 	return true;
 }
 
+/* Is the text as long as it was listed? Some servers count LF where CRLF is sent. */
+static bool is_exact(const struct fetch_box *b, size_t number)
+{
+	uint64_t listed = b->plan.messages[number].octets;
+	const struct fetch_text *t = &b->mail.text;
+
+	return !b->mail.open || listed == t->octets || listed == t->octets - t->lines;
+}
+
+/*
+ * A text of another length than was listed may have ended too early: at a lone dot within it, at a server that does not double dots. What
+ * follows would be taken for answers, and a stranger may have written it. So the server is asked for what nobody else can know, the size
+ * of another message if there is one. True: it is taken when that was answered.
+ */
+static bool must_be_proved(struct fetch_box *b, size_t number)
+{
+	size_t later = b->plan.count - number - 1;
+
+	b->exact = is_exact(b, number);
+	if (b->exact)
+		return false;
+	if (pop3_client_under_way(&b->client) > 0) {
+		/* Answers to other requests are on their way: it is received once more, alone. */
+		fetch_mail_drop(&b->mail);
+		b->broken = true;
+		b->progress++;
+		return true;
+	}
+	b->proving = true;
+	pop3_client_probe(&b->client, later == 0 ? number : number + 1 + randombytes_uniform((uint32_t)later));
+	return true;
+}
+
+static enum outcome take(struct fetch_box *b, size_t number, struct error *err);
+
 static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct error *err)
+{
+	if (cut_short(b, number)) {
+		fetch_mail_drop(&b->mail);
+		return OUTCOME_DONE;
+	}
+	if (must_be_proved(b, number))
+		return b->broken ? fetch_commit(b, err) : OUTCOME_DONE;
+	return take(b, number, err);
+}
+
+/* The message is whole. */
+static enum outcome take(struct fetch_box *b, size_t number, struct error *err)
 {
 	struct error why = ERROR_NONE;
 	size_t known;
 	uint64_t octets;
 	enum outcome outcome = OUTCOME_DONE;
 
-	if (cut_short(b, number)) {
-		fetch_mail_drop(&b->mail);
-		return OUTCOME_DONE;
-	}
 	if (!b->mail.open) /* an empty one */
 		outcome = fetch_mail_begin(&b->mail, b, number, err);
 	if (outcome != OUTCOME_DONE)
@@ -444,17 +316,13 @@ static enum outcome on_retrieved(struct fetch_box *b, size_t number, struct erro
 	octets = b->mail.text.octets;
 	if (outcome == OUTCOME_NEVER && why.code == EX_DATAERR) {
 		warn(b, why.text);
-		outcome = tell_looping(b, number, &why, err);
+		outcome = fetch_tell_looping(b, number, &why, err);
 	} else if (outcome != OUTCOME_DONE) {
 		*err = why;
 	} else if (known == FETCH_UNKNOWN) {
-		outcome = laid_add(b, number, octets, err);
+		outcome = fetch_laid(b, number, octets, err);
 	} else {
-		round_give_back(b, number);
-		if (b->state.items[known].deleted)
-			note_kept(b);
-		if (fetch_plan_due(&b->plan, &b->state, &b->state.items[known]))
-			ask_delete(b, number);
+		fetch_known_again(b, number);
 	}
 	fetch_mail_drop(&b->mail);
 	return outcome;
@@ -472,7 +340,7 @@ static enum outcome on_topped(struct fetch_box *b, size_t number, struct error *
 	struct view head = view_buf(&b->header);
 	struct fetch_address a;
 	uint64_t limit = b->max_size;
-	size_t known = notice_of(b, number, head);
+	size_t known = fetch_notice_of(b, number, head);
 	enum outcome outcome =
 	    fetch_address_read(&a, &b->fetch->config, b->section, &b->fetch->queue.mail, head, err);
 
@@ -482,11 +350,11 @@ static enum outcome on_topped(struct fetch_box *b, size_t number, struct error *
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	if (known != FETCH_UNKNOWN && (m->octets > limit || b->state.items[known].octets > limit))
-		notice_met(b, number, known);
+		fetch_notice_met(b, number, known);
 	else if (m->octets > limit)
-		outcome = tell_too_large(b, number, head, m->octets, limit, err);
+		outcome = fetch_tell_too_large(b, number, head, m->octets, limit, err);
 	else
-		ask_retrieve(b, number);
+		fetch_ask_retrieve(b, number);
 	header_forget(b);
 	return outcome;
 }
@@ -499,8 +367,8 @@ static enum outcome on_top_refused(struct fetch_box *b, size_t number, struct er
 	header_forget(b);
 	b->plan.top = false;
 	if (m->too_large)
-		return tell_too_large(b, number, view_of(NULL, 0), m->octets, b->max_size, err);
-	ask_retrieve(b, number);
+		return fetch_tell_too_large(b, number, view_of(NULL, 0), m->octets, b->max_size, err);
+	fetch_ask_retrieve(b, number);
 	return OUTCOME_DONE;
 }
 
@@ -531,7 +399,7 @@ static void deletion_note(struct fetch_box *b, const struct fetch_message *m)
 /* The deletions stand; and what is not there need not be known any more. */
 static void on_closed_well(struct fetch_box *b)
 {
-	bool all = b->next == b->plan.count && !b->incomplete && !b->plan.partial;
+	bool all = b->next == b->plan.count && b->postponed == FETCH_UNKNOWN && !b->incomplete && !b->plan.partial;
 
 	for (size_t i = 0; i < b->plan.count; i++) {
 		const struct fetch_message *m = &b->plan.messages[i];
@@ -558,9 +426,30 @@ static void fail(struct fetch_box *b, const struct error *why)
 	struct error own = ERROR_NONE;
 
 	fetch_mail_drop(&b->mail);
-	if (commit(b, &own) != OUTCOME_DONE && own.text[0] != '\0' && why->code != own.code)
+	if (fetch_commit(b, &own) != OUTCOME_DONE && own.text[0] != '\0' && why->code != own.code)
 		err = own;
 	fetch_box_session_over(b, &err);
+}
+
+/* Says in ERR at which message the session ended, if at any, and notes that one: another session passes it by. */
+static void stumble(struct fetch_box *b, const char *text, struct error *err)
+{
+	size_t number;
+	bool at = b->mail.open || pop3_client_awaited(&b->client, &number);
+
+	if (b->mail.open)
+		number = b->mail.number;
+	if (!at) {
+		error_set(err, EX_TEMPFAIL, "%s: %s", b->server.host, text);
+		return;
+	}
+	error_set(err, EX_TEMPFAIL, "%s: %s (at message %zu of %zu, with %llu octets)", b->server.host, text,
+	    number + 1, b->plan.count, (unsigned long long)b->plan.messages[number].octets);
+	b->again = !b->stumbled;
+	b->stumbled = true;
+	b->stumbled_number = number;
+	free(b->stumbled_uid);
+	b->stumbled_uid = mem_string(b->plan.messages[number].uid);
 }
 
 static void on_closed(struct fetch_box *b, const struct pop3_client_event *event)
@@ -568,7 +457,7 @@ static void on_closed(struct fetch_box *b, const struct pop3_client_event *event
 	struct error err = ERROR_NONE;
 
 	if (!event->committed) {
-		error_set(&err, EX_TEMPFAIL, "%s: %s", b->server.host, event->text);
+		stumble(b, event->text, &err);
 		fail(b, &err);
 		return;
 	}
@@ -644,6 +533,8 @@ static bool handle(
 		b->plan.messages[event->number].delete = true;
 		break;
 	case POP3_CLIENT_PROBED:
+		b->proving = false;
+		*outcome = take(b, b->mail.number, err);
 		break;
 	case POP3_CLIENT_FAILED:
 		/* What the machine has still to say, it says. */
@@ -677,7 +568,7 @@ static void work(struct fetch_box *b)
 		}
 		asked = false;
 		if (outcome == OUTCOME_DONE && b->planned && !b->leaving)
-			outcome = ask(b, &asked, &err);
+			outcome = fetch_ask(b, &asked, &err);
 	}
 	if (outcome != OUTCOME_DONE)
 		fail(b, &err);
@@ -688,7 +579,7 @@ static void work(struct fetch_box *b)
 enum outcome fetch_session_keep(struct fetch_box *b, struct error *err)
 {
 	fetch_mail_drop(&b->mail);
-	return commit(b, err);
+	return fetch_commit(b, err);
 }
 
 /* ---- the connection --------------------------------------------------------------------------------------------- */

@@ -61,12 +61,23 @@ void fetch_text_begin(struct fetch_text *t, const struct config *config, const s
 	crypto_generichash_init(&t->hash, NULL, 0, sizeof t->digest);
 }
 
+static uint64_t line_ends(struct view bytes)
+{
+	const uint8_t *end = bytes.bytes + bytes.length;
+	uint64_t count = 0;
+
+	for (const uint8_t *at = bytes.bytes; at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
+		count++;
+	return count;
+}
+
 void fetch_text_add(struct fetch_text *t, struct view bytes)
 {
 	uint64_t before = t->octets;
 
 	message_text_add(&t->text, bytes);
 	t->octets += bytes.length;
+	t->lines += line_ends(bytes);
 	/* Of the piece in which the section ended, what stands behind it. */
 	if (t->looked && t->octets > t->head.length) {
 		size_t skip = before < t->head.length ? (size_t)(t->head.length - before) : 0;

@@ -26,6 +26,7 @@ struct fetch_text {
 	struct buf head;	      /* the section, as much as is looked at */
 	bool looked;
 	uint64_t octets; /* so far */
+	uint64_t lines;	 /* of them, line ends */
 	crypto_generichash_state hash;
 	uint8_t digest[FETCHED_DIGEST];
 	enum outcome outcome; /* of judging the recipients */

@@ -151,15 +151,16 @@ void pop3_client_probe(struct pop3_client *c, size_t number)
 	o->asked[at] = (struct pop3_asked){.request = POP3_PROBE, .number = number};
 }
 
-void pop3_client_lock_step(struct pop3_client *c)
-{
-	c->own->lock_step = true;
-	c->pipelining = false;
-}
-
 size_t pop3_client_under_way(const struct pop3_client *c)
 {
 	return c->own->sent;
+}
+
+bool pop3_client_awaited(const struct pop3_client *c, size_t *number)
+{
+	if (c->own->sent > 0)
+		*number = c->own->asked[0].number;
+	return c->own->sent > 0;
 }
 
 void pop3_client_quit(struct pop3_client *c)

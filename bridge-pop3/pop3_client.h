@@ -132,14 +132,14 @@ void pop3_client_delete(struct pop3_client *c, size_t number);
 /*
  * LIST of message NUMBER (RFC 1939 5), which must not have been deleted: it is said before all that was asked for and not yet
  * said, QUIT too, but behind probes asked for before. Any answer but +OK with the number and the octets as listed, -ERR too,
- * ends the session at once: CLOSED, not committed. Of use only while nothing is under way, so without pipelining: ask for it
- * when a message has come, before the next pop3_client_next; what was said before it would be answered before it.
+ * ends the session at once: CLOSED, not committed. Of use only while nothing is under way: ask for it when a message
+ * has come that was asked for alone, before the next pop3_client_next; what was said before it would be answered before it.
  */
 void pop3_client_probe(struct pop3_client *c, size_t number);
-/* From the next request on, none is said before the one before it is answered; those said stay under way. */
-void pop3_client_lock_step(struct pop3_client *c);
 /* Requests that are said and have not got their end, QUIT not counted. */
 size_t pop3_client_under_way(const struct pop3_client *c);
+/* The message of the oldest of them; false: none. */
+bool pop3_client_awaited(const struct pop3_client *c, size_t *number);
 /* Behind all requests; the deletions are done then. */
 void pop3_client_quit(struct pop3_client *c);
 

@@ -34,7 +34,7 @@ static void take_capability(struct pop3_client *c, struct view line)
 	struct view rest = line;
 	struct view word = line_word(&rest);
 
-	c->pipelining |= !o->lock_step && view_same(word, view_text("PIPELINING"));
+	c->pipelining |= view_same(word, view_text("PIPELINING"));
 	o->capa_stls |= view_same(word, view_text("STLS"));
 	o->capa_top |= view_same(word, view_text("TOP"));
 	if (!view_same(word, view_text("SASL")))

@@ -67,7 +67,6 @@ struct pop3_client_own {
 	size_t asked_capacity;
 	size_t sent;
 	size_t window; /* octets of commands that are unanswered */
-	bool lock_step;
 	bool quitting;
 	bool quit_said;
 	/* The last event, once it is known. */

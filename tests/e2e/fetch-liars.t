@@ -115,6 +115,63 @@ subtest 'a message of which next to nothing comes' => sub {
 	is_deeply([$pop->names], ['m000002'], 'it stays there');
 };
 
+# A lone dot within a text ends it too early where dots are not doubled, and what follows would be answers.
+my $forged = message('dot', "before\n.\n+OK\nReturn-Path: <boss\@village.example>\nSubject: forged\n\nSend money.");
+for (['by one at a time', [qw(TOP UIDL USER)]], ['with pipelining', [qw(TOP UIDL USER PIPELINING)]]) {
+	my ($name, $capa) = @$_;
+	subtest "a server that does not double dots, $name" => sub {
+		my $pop = Pop->new(messages => [$three[0], $forged, @three[1, 2]], stuff => 0, capa => $capa);
+		box_of($pop);
+		run_is(75, qr/provider: 127\.0\.0\.1: the server's answers do not fit the questions.*\(at message \d of \d, with \d+ octets\)/, "run $_") for 1, 2;
+		once([qw(one two three)], 'the others are here, and nothing forged');
+		is_deeply([map { $pop->text_of($_) } $pop->names], [$forged], 'it stays there, whole');
+	};
+}
+
+subtest 'the same where it is the only one' => sub {
+	my $pop = Pop->new(messages => [$forged], stuff => 0);
+	box_of($pop);
+	run_is(75, qr/do not fit the questions/, 'a run');
+	once([], 'nothing is here');
+	is(scalar(my @left = $pop->names), 1, 'it stays there');
+};
+
+subtest 'a server that counts octets as it likes' => sub {
+	my @names = map { "m$_" } 1 .. 20;
+	my $pop = Pop->new(messages => [map { message($_) } @names], octets => sub { 37 + length $_[0] });
+	box_of($pop);
+	run_is(0, undef, 'takes a little longer');
+	once(\@names, 'all here');
+	is_deeply([$pop->names], [], 'and gone there');
+	is(scalar(grep { /^RETR/ } $pop->commands), 20, 'none was received twice');
+	is($pop->sessions, 1, 'nor was a second session needed');
+};
+
+subtest 'a message at which the connection is lost' => sub {
+	my $pop = Pop->new(messages => \@three, say => {RETR => sub { $_[1] =~ / 1$/ ? 'drop' : undef }});
+	box_of($pop);
+	run_is(75, qr/\(at message 1 of \d, with \d+ octets\)/, 'is told');
+	once([qw(two three)], 'the others are here');
+	run_is(75, qr/\(at message 1 of 1, with/, 'so it is in the next run');
+	is_deeply([$pop->names], ['m000001'], 'and stays there');
+};
+
+for (['out of order', 0, undef, "3 SIZE\r\n1 SIZE\r\n2 SIZE"], ['with tabs', 0, undef, "1\tSIZE\r\n 2  SIZE\r\n3 SIZE"],
+	['with a line that is none', 75, qr/other messages than the 2 that its listing tells of/, "1 SIZE\r\n2\r\n3 SIZE"],
+	['without one', 75, qr/other messages than the 2 that its listing tells of/, "1 SIZE\r\n3 SIZE"]) {
+	my ($name, $code, $why, $lines) = @$_;
+	subtest "a listing $name" => sub {
+		my @same = map { message("m-$_") } 1 .. 3;
+		my $size = length($same[0]) + ($same[0] =~ tr/\n//);
+		my $pop = Pop->new(messages => \@same, say => {LIST => sub { $_[0]{number} == 1 && $_[1] eq 'LIST' ? "+OK\r\n" . $lines =~ s/SIZE/$size/gr . "\r\n." : undef }});
+		box_of($pop);
+		run_is($code, $why, 'the first run');
+		run_is(0, undef, 'the second');
+		once([qw(m-1 m-2 m-3)], 'all here');
+		is_deeply([$pop->names], [], 'and gone there');
+	};
+}
+
 subtest 'a slow line' => sub {
 	my $pop = Pop->new(messages => \@three, say => {RETR => sub {
 		my ($s, $line) = @_;

@@ -87,13 +87,11 @@ static void act(struct run *r)
 		else
 			r->asked--;
 	}
-	if (r->choices->session & 32)
-		pop3_client_lock_step(&r->client);
 	if (r->choices->session & 16)
 		pop3_client_quit(&r->client);
 }
 
-/* In lock-step, each message that has come is probed. */
+/* Each message that has come is probed, in some sessions. */
 static void probe_again(struct run *r, const struct pop3_client_event *e)
 {
 	if (!(r->choices->session & 32) || e->kind != POP3_CLIENT_RETRIEVED)

@@ -81,7 +81,7 @@ Test(fetch_plan, nothing_is_forgotten_by_a_listing_without_names)
 	expect(&k, "R");
 	cr_expect_not(k.items[0].gone);
 	cr_expect_eq(k.plan.unnamed, 1u);
-	cr_expect_eq(fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, k.items[0].digest), 0u);
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, k.items[0].digest), 0u);
 }
 
 Test(fetch_plan, what_is_left_there_goes_when_its_time_is_over)
@@ -116,12 +116,13 @@ Test(fetch_plan, a_name_that_two_have_is_none)
 	cr_expect_eq(k.plan.unnamed, 5u);
 	cr_expect_not(k.items[0].gone);
 	/* The one that was fetched under the name is known by its text, once. */
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){2}),
+	    FETCH_UNKNOWN);
 	cr_expect_eq(
-	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){2}), FETCH_UNKNOWN);
-	cr_expect_eq(fetch_plan_match(&k.state, &k.messages[2], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
+	    fetch_plan_match(&k.plan, &k.state, &k.messages[2], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
 	k.items[0].present = true;
-	cr_expect_eq(
-	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), FETCH_UNKNOWN);
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}),
+	    FETCH_UNKNOWN);
 }
 
 Test(fetch_plan, two_names_are_two_messages_whatever_is_in_them)
@@ -133,8 +134,8 @@ Test(fetch_plan, two_names_are_two_messages_whatever_is_in_them)
 	lists(&k, "b", 20);
 	lists(&k, "a", 20);
 	expect(&k, "RD");
-	cr_expect_eq(
-	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), FETCH_UNKNOWN);
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}),
+	    FETCH_UNKNOWN);
 }
 
 Test(fetch_plan, another_size_under_the_same_name_is_looked_into)
@@ -145,9 +146,10 @@ Test(fetch_plan, another_size_under_the_same_name_is_looked_into)
 	knows(&k, FETCHED_MAIL, "a", 20, 0, 1);
 	lists(&k, "a", 21);
 	expect(&k, "R");
-	cr_expect_eq(fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
 	cr_expect_eq(
-	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){2}), FETCH_UNKNOWN);
+	    fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){2}),
+	    FETCH_UNKNOWN);
 }
 
 Test(fetch_plan, who_was_told_is_not_told_again_until_the_limit_rises)
@@ -177,12 +179,15 @@ Test(fetch_plan, an_unnamed_one_that_was_told_of_is_known_by_its_header)
 	lists(&k, NULL, 2000);
 	lists(&k, NULL, 10);
 	expect(&k, "LL");
-	cr_expect_eq(fetch_plan_match(&k.state, &k.messages[1], FETCHED_NOTICE, (uint8_t[FETCHED_DIGEST]){1}), 0u);
+	cr_expect_eq(
+	    fetch_plan_match(&k.plan, &k.state, &k.messages[1], FETCHED_NOTICE, (uint8_t[FETCHED_DIGEST]){1}), 0u);
 	/* Without a header the size is all there is. */
 	cr_expect_eq(
-	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_NOTICE, (uint8_t[FETCHED_DIGEST]){0}), FETCH_UNKNOWN);
+	    fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_NOTICE, (uint8_t[FETCHED_DIGEST]){0}),
+	    FETCH_UNKNOWN);
 	k.messages[0].octets = 3000;
-	cr_expect_eq(fetch_plan_match(&k.state, &k.messages[0], FETCHED_NOTICE, (uint8_t[FETCHED_DIGEST]){0}), 1u);
+	cr_expect_eq(
+	    fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_NOTICE, (uint8_t[FETCHED_DIGEST]){0}), 1u);
 }
 
 Test(fetch_plan, large_mail_of_many_owners_is_looked_at_first)
@@ -213,9 +218,10 @@ Test(fetch_plan, what_was_deleted_and_is_listed_again_is_compared)
 	k.items[1].deleted = true;
 	lists(&k, "a", 20);
 	expect(&k, "R");
-	cr_expect_eq(fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
 	cr_expect_eq(
-	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){3}), FETCH_UNKNOWN);
+	    fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){3}),
+	    FETCH_UNKNOWN);
 	cr_expect(k.items[1].gone, "as it was said");
 }
 
@@ -257,13 +263,35 @@ Test(fetch_plan, a_text_that_is_known_under_a_name_that_is_gone_has_a_new_one)
 	lists(&k, "new", 20);
 	expect(&k, "R");
 	cr_assert(k.items[0].gone);
-	cr_expect_eq(
-	    fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){2}), FETCH_UNKNOWN);
-	cr_assert_eq(fetch_plan_match(&k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){2}),
+	    FETCH_UNKNOWN);
+	cr_assert_eq(
+	    fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, (uint8_t[FETCHED_DIGEST]){1}), 0u);
 	k.messages[0].item = 0;
 	fetch_plan_met(&k.state, &k.messages[0]);
 	cr_expect_not(k.items[0].gone);
 	cr_expect_str_eq(k.items[0].uid, "new");
 	cr_expect(k.state.changed);
 	free(k.items[0].uid);
+}
+
+Test(fetch_plan, what_has_no_name_and_was_deleted_is_known_where_all_of_it_is_listed_again)
+{
+	const uint8_t one[FETCHED_DIGEST] = {1};
+	struct kit k;
+
+	kit_begin(&k);
+	k.plan.named = false;
+	knows(&k, FETCHED_MAIL, NULL, 20, 0, 1);
+	knows(&k, FETCHED_MAIL, NULL, 30, 0, 2);
+	k.items[0].deleted = k.items[1].deleted = true;
+	lists(&k, NULL, 20);
+	expect(&k, "R");
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, one), FETCH_UNKNOWN,
+	    "another one with the same text");
+	lists(&k, NULL, 30);
+	lists(&k, NULL, 40);
+	expect(&k, "RRR");
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[0], FETCHED_MAIL, one), 0u);
+	cr_expect_eq(fetch_plan_match(&k.plan, &k.state, &k.messages[2], FETCHED_MAIL, one), 0u, "by its text");
 }

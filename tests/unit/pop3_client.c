@@ -41,8 +41,6 @@ static void act(struct run *r, const char *requests)
 			pop3_client_delete(&r->client, number);
 		else if (*c == 'p')
 			pop3_client_probe(&r->client, number);
-		else if (*c == 'l')
-			pop3_client_lock_step(&r->client);
 		else if (*c == 'q')
 			pop3_client_quit(&r->client);
 	}
@@ -264,27 +262,30 @@ Test(pop3_client, servers_of_all_kinds_however_cut)
 	"the beginning of lines not doubled?); LIST "
 
 /* Server's numbers 3 and 7. */
-#define GAPS CAPA "+OK in\r\n+OK 2 30\r\n+OK\r\n3 10\r\n7 20\r\n.\r\n+OK\r\n3 aa\r\n7 bb\r\n.\r\n"
+#define GAPS_LISTING "+OK in\r\n+OK 2 30\r\n+OK\r\n3 10\r\n7 20\r\n.\r\n+OK\r\n3 aa\r\n7 bb\r\n.\r\n"
+#define GAPS	     CAPA GAPS_LISTING
+/* The same where commands are said one at a time. */
+#define GAPS_ALONE "+OK hi\r\n+OK\r\nTOP\r\nUIDL\r\nSASL PLAIN\r\n.\r\n" GAPS_LISTING
 
 static const struct play probes[] = {
-    {"a probe behind each message, before what waits", IMPLICIT, "l r0 r1 d0 q / p1",
-	GAPS "+OK\r\nA\r\n.\r\n+OK 7 20\r\n+OK\r\nB\r\n.\r\n+OK 7 20\r\n+OK\r\n+OK bye\r\n",
+    {"a probe behind each message, before what waits", IMPLICIT, "r0 r1 d0 q / p1",
+	GAPS_ALONE "+OK\r\nA\r\n.\r\n+OK 7 20\r\n+OK\r\nB\r\n.\r\n+OK 7 20\r\n+OK\r\n+OK bye\r\n",
 	HELLO "RETR 3|LIST 7|RETR 7|LIST 7|DELE 3|QUIT|",
 	"ready,10:aa,20:bb \"A|\" retrieved0 probed1 \"B|\" retrieved1 probed1 deleted0 closed-committed[](done: "
 	"bye) "},
     {"a probe before QUIT", IMPLICIT, "r0 q / p0 p1",
 	GAPS "+OK\r\nA\r\n.\r\n+OK 3 10\r\n+ok 07\t020 words \r\n+OK bye\r\n", HELLO "RETR 3|LIST 3|LIST 7|QUIT|",
 	"ready,10:aa,20:bb \"A|\" retrieved0 probed0 probed1 closed-committed[](done: bye) "},
-    {"probes without messages, blanks in the answer", IMPLICIT, "d0 p1 p0 l",
-	GAPS "+OK  \t7 \t 20\r\n+OK 3 10\r\n+OK\r\n", HELLO "LIST 7|LIST 3|DELE 3|",
+    {"probes without messages, blanks in the answer", IMPLICIT, "d0 p1 p0",
+	GAPS_ALONE "+OK  \t7 \t 20\r\n+OK 3 10\r\n+OK\r\n", HELLO "LIST 7|LIST 3|DELE 3|",
 	"ready,10:aa,20:bb probed1 probed0 deleted0 "},
     {"probes in a pipeline", IMPLICIT, "r0 p1 d1 q", GAPS "+OK 7 20\r\n+OK\r\n.\r\n+OK\r\n+OK bye\r\n",
 	HELLO "LIST 7|RETR 3|DELE 7|QUIT|",
 	"ready,10:aa,20:bb probed1 retrieved0 deleted1 closed-committed[](done: bye) "},
-    {"a dot that was not doubled", IMPLICIT, "l r0 r1 d0 q / p0", GAPS "+OK\r\nA\r\n.\r\nB\r\n.\r\n+OK 3 10\r\n",
+    {"a dot that was not doubled", IMPLICIT, "r0 r1 d0 q / p0", GAPS_ALONE "+OK\r\nA\r\n.\r\nB\r\n.\r\n+OK 3 10\r\n",
 	HELLO "RETR 3|LIST 3|", "ready,10:aa,20:bb \"A|\" retrieved0 " MISFIT "3 was answered by \"B\") "},
-    {"an answer that was forged", IMPLICIT, "l r0 r1 d0 q / p0",
-	GAPS "+OK\r\nA\r\n.\r\n+OK [AUTH] 3 10\r\n+OK\r\n.\r\n+OK 3 10\r\n", HELLO "RETR 3|LIST 3|",
+    {"an answer that was forged", IMPLICIT, "r0 r1 d0 q / p0",
+	GAPS_ALONE "+OK\r\nA\r\n.\r\n+OK [AUTH] 3 10\r\n+OK\r\n.\r\n+OK 3 10\r\n", HELLO "RETR 3|LIST 3|",
 	"ready,10:aa,20:bb \"A|\" retrieved0 " MISFIT "3 was answered by \"+OK [AUTH] 3 10\") "},
 };
 
@@ -305,9 +306,9 @@ Test(pop3_client, an_answer_that_does_not_fit_a_probe_ends_the_session)
 	    "+OK 7 -20"};
 
 	for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
-		char *server = mem_format("%s%s\r\n+OK bye\r\n", GAPS, answers[i]);
+		char *server = mem_format("%s%s\r\n+OK bye\r\n", GAPS_ALONE, answers[i]);
 		char *told = mem_format("ready,10:aa,20:bb %s7 was answered by \"%s\") ", MISFIT, answers[i]);
-		const struct play p = {answers[i], IMPLICIT, "l p1 d0 q", server, HELLO "LIST 7|", told};
+		const struct play p = {answers[i], IMPLICIT, "p1 d0 q", server, HELLO "LIST 7|", told};
 
 		play(&p, SIZE_MAX);
 		play(&p, 1);
@@ -340,61 +341,30 @@ Test(pop3_client, a_long_answer_to_a_probe_is_shown_in_part)
 	pop3_client_release(&c);
 }
 
-/* What is said stays under way when lock-step begins; the rest waits for it. */
-Test(pop3_client, requests_that_are_said_stay_under_way_in_lock_step)
+Test(pop3_client, what_is_under_way_is_known)
 {
 	struct pop3_client c;
 	struct pop3_client_options options = IMPLICIT;
 	struct pop3_client_event event;
+	size_t number = 9;
 
 	pop3_client_init(&c, &options);
 	pop3_client_feed(&c, view_text(GAPS));
 	cr_assert(pop3_client_next(&c, &event));
-	cr_assert(c.pipelining);
 	pop3_client_delete(&c, 0);
 	pop3_client_retrieve(&c, 1);
 	cr_expect_eq(pop3_client_under_way(&c), 0);
+	cr_expect_not(pop3_client_awaited(&c, &number));
 	cr_assert(!pop3_client_next(&c, &event));
 	cr_expect_eq(pop3_client_under_way(&c), 2);
-	pop3_client_lock_step(&c);
-	pop3_client_delete(&c, 1);
-	pop3_client_probe(&c, 1);
-	buf_clear(&c.output);
+	cr_expect(pop3_client_awaited(&c, &number) && number == 0);
 	pop3_client_feed(&c, view_text("+OK\r\n"));
 	cr_assert(pop3_client_next(&c, &event) && event.kind == POP3_CLIENT_DELETED);
-	cr_assert(!pop3_client_next(&c, &event));
 	cr_expect_eq(pop3_client_under_way(&c), 1);
-	pop3_client_feed(&c, view_text("+OK\r\n.\r\n"));
-	cr_assert(pop3_client_next(&c, &event) && event.kind == POP3_CLIENT_RETRIEVED);
-	cr_expect_eq(pop3_client_under_way(&c), 0);
-	cr_expect_eq(c.output.length, 0);
-	cr_assert(!pop3_client_next(&c, &event));
-	cr_expect_str_eq(buf_string(&c.output), "LIST 7\r\n");
-	buf_clear(&c.output);
-	pop3_client_feed(&c, view_text("+OK 7 20\r\n"));
-	cr_assert(pop3_client_next(&c, &event) && event.kind == POP3_CLIENT_PROBED && event.number == 1);
-	cr_assert(!pop3_client_next(&c, &event));
-	cr_expect_str_eq(buf_string(&c.output), "DELE 7\r\n");
-	cr_expect_eq(pop3_client_under_way(&c), 1);
-	pop3_client_release(&c);
-}
-
-/* Lock-step that is asked for early is kept, whatever the server offers then. */
-Test(pop3_client, lock_step_before_the_greeting_holds)
-{
-	struct pop3_client c;
-	struct pop3_client_options options = IMPLICIT;
-	struct pop3_client_event event;
-
-	pop3_client_init(&c, &options);
-	pop3_client_lock_step(&c);
-	pop3_client_feed(&c, view_text(GAPS));
-	cr_assert(pop3_client_next(&c, &event));
-	cr_expect(!c.pipelining);
-	pop3_client_delete(&c, 0);
-	pop3_client_delete(&c, 1);
-	cr_assert(!pop3_client_next(&c, &event));
-	cr_expect_eq(pop3_client_under_way(&c), 1);
+	cr_expect(pop3_client_awaited(&c, &number) && number == 1);
+	pop3_client_lost(&c, "gone");
+	cr_assert(pop3_client_next(&c, &event) && event.kind == POP3_CLIENT_CLOSED);
+	cr_expect(pop3_client_awaited(&c, &number) && number == 1, "where it ended");
 	pop3_client_release(&c);
 }
 
