@@ -63,6 +63,11 @@ static enum outcome cannot_listen(const char *address, int errnum, struct error 
 	return error_set(err, EX_OSERR, "cannot listen at %s: %s", address, strerror(errnum));
 }
 
+static enum outcome too_many(const char *address, struct error *err)
+{
+	return error_set(err, EX_CONFIG, "cannot listen at %s: too many places to listen at", address);
+}
+
 static socklen_t own_address(int fd, struct sockaddr_storage *address)
 {
 	socklen_t length = sizeof *address;
@@ -121,16 +126,17 @@ static enum outcome open_found(
 {
 	int missing = 0;
 
-	for (; found != NULL && *count < maximum; found = found->ai_next) {
+	for (; found != NULL; found = found->ai_next) {
 		int fd = open_tcp(found, *count > 0 ? own_port(fds[0]) : 0);
 
-		if (fd >= 0) {
+		if (fd >= 0 && *count < maximum) {
 			fds[(*count)++] = fd;
-		} else if (family_missing(errno)) {
+		} else if (fd < 0 && family_missing(errno)) {
 			missing = errno;
 		} else {
-			enum outcome outcome = cannot_listen(address, errno, err);
+			enum outcome outcome = fd >= 0 ? too_many(address, err) : cannot_listen(address, errno, err);
 
+			file_close(&fd);
 			close_all(fds, count);
 			return outcome;
 		}
@@ -232,6 +238,8 @@ enum outcome listen_open(
 	enum outcome outcome;
 
 	*count = 0;
+	if (maximum == 0)
+		return too_many(address, err);
 	if (address[0] != '/')
 		return open_place(address, fds, maximum, count, err);
 	outcome = open_path(address, mode, &fds[0], err);

@@ -12,8 +12,8 @@
 /* "HOST:PORT", "[ADDRESS]:PORT", "*:PORT" (all addresses, IPv6 and IPv4), or an absolute PATH of a Unix socket. HOST may be a name. */
 bool listen_address_valid(const char *address);
 /*
- * Opens what ADDRESS says: *COUNT descriptors, at most MAXIMUM, non-blocking. A Unix socket that nobody listens at is replaced;
- * its mode is MODE. Port 0 lets the system choose.
+ * Opens what ADDRESS says: *COUNT descriptors, non-blocking; more than MAXIMUM are an error, and none of them is open then. A
+ * Unix socket that nobody listens at is replaced; its mode is MODE. Port 0 lets the system choose.
  */
 enum outcome listen_open(
     const char *address, unsigned mode, int *fds, size_t maximum, size_t *count, struct error *err);

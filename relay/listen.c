@@ -30,6 +30,7 @@ struct listener {
 	struct dir spool;
 	int fds[SOCKETS_MAX];
 	size_t count;
+	size_t surplus; /* sockets handed over for which there was no room */
 	struct answering *calls;
 	size_t call_count;
 	size_t call_capacity;
@@ -53,10 +54,12 @@ static void on_inherited(void *context, int fd, const char *name)
 	struct listener *l = context;
 
 	(void)name;
-	if (l->count < SOCKETS_MAX)
+	if (l->count < SOCKETS_MAX) {
 		l->fds[l->count++] = fd;
-	else
+	} else {
 		close(fd);
+		l->surplus++;
+	}
 }
 
 static enum outcome open_places(struct listener *l, struct error *err)
@@ -64,6 +67,9 @@ static enum outcome open_places(struct listener *l, struct error *err)
 	enum outcome outcome = OUTCOME_DONE;
 
 	listen_inherited(on_inherited, l);
+	if (l->surplus > 0)
+		return error_set(err, EX_CONFIG, "systemd hands over %zu sockets; at most %d can be listened at",
+		    l->count + l->surplus, SOCKETS_MAX);
 	for (size_t i = 0; i < l->config.relay.listen.count && outcome == OUTCOME_DONE; i++) {
 		const char *address = l->config.relay.listen.items[i];
 		size_t count = 0;

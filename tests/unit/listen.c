@@ -124,6 +124,35 @@ Test(listen, says_why_it_cannot)
 	}
 }
 
+Test(listen, no_more_than_there_is_room_for)
+{
+	struct dir d = scratch_open();
+	char *path = mem_format("%s/socket", d.path);
+	const char *const addresses[] = {"127.0.0.1:0", path};
+	struct error err = ERROR_NONE;
+	int fds[2] = {-1, -7};
+	size_t count = 9;
+
+	for (size_t i = 0; i < 2; i++) {
+		cr_assert_eq(listen_open(addresses[i], 0600, fds, 0, &count, &err), OUTCOME_LATER);
+		cr_assert_eq(count, 0);
+		cr_assert_eq(err.code, EX_CONFIG);
+		cr_assert_not_null(strstr(err.text, "too many places"), "%s", err.text);
+		cr_assert_eq(fds[0], -1);
+	}
+	cr_assert_not(file_exists(&d, "socket", NULL));
+	/* Of two families not one alone, where the machine has both. */
+	cr_assert_eq(listen_open("*:0", 0, fds, 2, &count, &err), OUTCOME_DONE, "%s", err.text);
+	if (count == 2) {
+		close_fds(fds, count);
+		cr_assert_eq(listen_open("*:0", 0, fds, 1, &count, &err), OUTCOME_LATER);
+		cr_assert_eq(count, 0);
+	}
+	close_fds(fds, count);
+	free(path);
+	scratch_close(&d);
+}
+
 Test(listen, a_dead_socket_is_replaced_and_nothing_else)
 {
 	struct dir d = scratch_open();
