@@ -28,6 +28,7 @@ struct listener {
 	struct config config;
 	struct log log;
 	struct dir spool;
+	sigset_t unblocked; /* the signals that the loop lets in while it waits, and a call always */
 	int fds[SOCKETS_MAX];
 	size_t count;
 	size_t surplus; /* sockets handed over for which there was no room */
@@ -102,6 +103,16 @@ static void log_places(struct listener *l)
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
 
+/* What ends a call ends this one, though the loop has it blocked. A key of the terminal is for the listener, which passes it on. */
+static void hear_signals(const struct listener *l)
+{
+	(void)setpgid(0, 0);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	call_prepare();
+	sigprocmask(SIG_SETMASK, &l->unblocked, NULL);
+}
+
 /* In the process of the call. It opens everything anew: nothing is shared but the log's file. */
 static _Noreturn void answer(struct listener *l, int fd, const char *peer)
 {
@@ -111,7 +122,7 @@ static _Noreturn void answer(struct listener *l, int fd, const char *peer)
 
 	for (size_t i = 0; i < l->count; i++)
 		close(l->fds[i]);
-	signal(SIGHUP, SIG_IGN);
+	hear_signals(l);
 	outcome = relay_open(&r, l->start->config_path, l->start->verbose, &err);
 	if (outcome == OUTCOME_DONE) {
 		outcome = calls_answer(&r, fd, fd, peer, &err);
@@ -199,14 +210,14 @@ static void reload(struct listener *l)
 	daemon_notify("READY=1");
 }
 
-static void take_calls(struct listener *l, const sigset_t *unblocked)
+static void take_calls(struct listener *l)
 {
 	struct pollfd p[SOCKETS_MAX];
 	const struct timespec rest = {.tv_nsec = REST_TIME * 1000000L % 1000000000L, .tv_sec = REST_TIME / 1000};
 
 	for (size_t i = 0; i < l->count; i++)
 		p[i] = (struct pollfd){.fd = l->fds[i], .events = POLLIN};
-	if (ppoll(p, l->count, NULL, unblocked) <= 0)
+	if (ppoll(p, l->count, NULL, &l->unblocked) <= 0)
 		return;
 	for (size_t i = 0; i < l->count; i++) {
 		int fd = p[i].revents == 0 ? -1 : accept4(l->fds[i], NULL, NULL, SOCK_CLOEXEC);
@@ -216,8 +227,22 @@ static void take_calls(struct listener *l, const sigset_t *unblocked)
 		} else if (p[i].revents != 0 &&
 			   (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			refuse(l, "-", strerror(errno));
-			ppoll(NULL, 0, &rest, unblocked);
+			ppoll(NULL, 0, &rest, &l->unblocked);
 		}
+	}
+}
+
+/* Each ends between two chunks; when there is a second signal, at once. */
+static void end_calls(struct listener *l)
+{
+	stopping = 1;
+	sigprocmask(SIG_SETMASK, &l->unblocked, NULL);
+	while (l->call_count > 0) {
+		for (size_t i = 0; i < l->call_count && stopping; i++)
+			kill(l->calls[i].pid, SIGTERM);
+		stopping = 0;
+		if (waitpid(l->calls[l->call_count - 1].pid, NULL, 0) > 0 || errno != EINTR)
+			l->call_count--;
 	}
 }
 
@@ -226,7 +251,6 @@ static void serve(struct listener *l)
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
 	struct sigaction action = {.sa_handler = on_signal};
 	sigset_t blocked;
-	sigset_t unblocked;
 
 	sigemptyset(&blocked);
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -234,20 +258,16 @@ static void serve(struct listener *l)
 		sigaction(numbers[i], &action, NULL);
 	}
 	/* They come only while the loop waits. */
-	sigprocmask(SIG_BLOCK, &blocked, &unblocked);
+	sigprocmask(SIG_BLOCK, &blocked, &l->unblocked);
 	while (!stopping) {
-		take_calls(l, &unblocked);
+		take_calls(l);
 		reap(l);
 		log_follow(&l->log, &l->spool, "log");
 		if (reloading)
 			reload(l);
 	}
 	daemon_notify("STOPPING=1");
-	for (size_t i = 0; i < l->call_count; i++)
-		kill(l->calls[i].pid, SIGTERM);
-	sigprocmask(SIG_SETMASK, &unblocked, NULL);
-	while (l->call_count > 0 && waitpid(l->calls[l->call_count - 1].pid, NULL, 0) > 0)
-		l->call_count--;
+	end_calls(l);
 }
 
 static enum outcome begin(struct listener *l, struct error *err)

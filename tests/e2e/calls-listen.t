@@ -1,4 +1,4 @@
-# `packetboat-relay listen`: more places than there is room for.
+# `packetboat-relay listen`: more places than there is room for, and its end in the midst of calls.
 use strict;
 use warnings;
 use FindBin;
@@ -32,5 +32,48 @@ subtest 'more places than there is room for' => sub {
 	like($result->{err}, qr{systemd hands over 33 sockets; at most 32}, 'is told');
 	$net->done;
 };
+
+# A begins a call over a line that needs a minute for it; gives its process once some of it has gone.
+sub long_call {
+	my ($a, $b, $line) = @_;
+	my $pid = fork // die;
+
+	if ($pid == 0) {
+		open STDERR, '>', '/dev/null';
+		exec $relay, '-c', $a->conf, 'call', 'b';
+	}
+	my $until = time + 30;
+	my $partly = sub { grep { /\.part$/ && -s } map { Hosts::files($_->spool('in')) } $a, $b };
+	sleep 0.01 while !$partly->() && time < $until;
+	ok(scalar($partly->()), 'some of a batch has come');
+	return $pid;
+}
+
+for my $to (qw(a b)) {
+	subtest "its end in a call that brings mail to $to" => sub {
+		my $net = Hosts->new;
+		my ($a, $b) = pair($net, undef);
+		my ($daemon, $port) = listens($b);
+		my $line = Link->new(to => "127.0.0.1:$port", rate => 400_000);
+		my ($from, $user) = $to eq 'b' ? ($a, 'bob') : ($b, 'ann');
+
+		calls_at($a, 'tcp:' . $line->address);
+		$from->sendmail(text('long', noise(3_000_000)), '-i', '-f', 'x@' . $from->name . '.example', '--', "$user\@$to.example");
+		my $pid = long_call($a, $b);
+		my $begun = time;
+		is($daemon->stop, 0, 'a signal ends the listener');
+		cmp_ok(time - $begun, '<', 20, 'and the call');
+		waitpid $pid, 0;
+		my ($call) = calls_logged($b, 'answered');
+		like($call->{reason}, qr/ended by a signal/, 'which is told');
+		($daemon, $port) = listens($b);
+		calls_at($a, "tcp:127.0.0.1:$port");
+		is(call($a)->{code}, 0, 'the next call');
+		arrives($to eq 'a' ? $a : $b, $user, 'long', 'brings the rest');
+		cmp_ok($call->{received} + $call->{sent} + octets($a), '<', 3_050_000, 'and nothing again');
+		$daemon->done;
+		$net->fsck;
+	};
+}
 
 done_testing;
