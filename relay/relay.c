@@ -107,6 +107,31 @@ static enum outcome open_parts(struct relay *r, struct error *err)
 	return outcome;
 }
 
+static enum outcome neighbour_keys(const struct config_neighbour *config, struct public_keys *keys, struct error *err)
+{
+	enum outcome outcome = key_line_parse(config->key, keys, err);
+
+	if (outcome == OUTCOME_DONE && strcmp(keys->host, config->name) != 0)
+		outcome = error_set(err, EX_CONFIG, "the key is of a host named \"%s\"", keys->host);
+	if (outcome == OUTCOME_DONE)
+		return outcome;
+	keys->host[0] = '\0';
+	error_context(err, "%s: neighbour \"%s\"", config->where, config->name);
+	if (err != NULL) {
+		err->code = EX_CONFIG;
+		err->outcome = outcome_of_exit(EX_CONFIG);
+	}
+	return outcome_of_exit(EX_CONFIG);
+}
+
+/* A key line that is none is told when its neighbour is worked on. */
+static void know_neighbours(struct relay *r)
+{
+	r->neighbours = mem_array(r->config.neighbour_count, sizeof r->neighbours[0]);
+	for (size_t i = 0; i < r->config.neighbour_count; i++)
+		(void)neighbour_keys(&r->config.neighbours[i], &r->neighbours[i].keys, NULL);
+}
+
 enum outcome relay_open(struct relay *r, const char *path, bool verbose, struct error *err)
 {
 	enum outcome outcome;
@@ -124,7 +149,7 @@ enum outcome relay_open(struct relay *r, const char *path, bool verbose, struct 
 	r->queue.log.echo = verbose;
 	r->reports_left = r->config.reports;
 	r->hooks = (struct settle_hooks){hook_ended, hook_flush, r};
-	r->neighbours = mem_array(r->config.neighbour_count, sizeof r->neighbours[0]);
+	know_neighbours(r);
 	return OUTCOME_DONE;
 }
 
@@ -191,15 +216,10 @@ static enum outcome peer_begin_anew(struct relay *r, struct neighbour *n, struct
 static enum outcome neighbour_load(struct relay *r, struct neighbour *n, struct error *err)
 {
 	const char *name = n->config->name;
-	enum outcome outcome = key_line_parse(n->config->key, &n->keys, err);
+	enum outcome outcome;
 
-	if (outcome == OUTCOME_DONE && strcmp(n->keys.host, name) != 0)
-		outcome = error_set(err, EX_CONFIG, "the key is of a host named \"%s\"", n->keys.host);
-	if (outcome != OUTCOME_DONE) {
-		error_context(err, "%s: neighbour \"%s\"", n->config->where, name);
-		err->code = EX_CONFIG;
-		return err->outcome = outcome_of_exit(EX_CONFIG);
-	}
+	if (n->keys.host[0] == '\0')
+		return neighbour_keys(n->config, &n->keys, err);
 	outcome = peer_load(&n->peer, &r->queue.state, name, r->queue.incarnation, err);
 	if (outcome == OUTCOME_NEVER)
 		outcome = peer_begin_anew(r, n, err);
@@ -218,15 +238,20 @@ static enum outcome neighbour_open(
 	struct error why = ERROR_NONE;
 	enum outcome outcome;
 
-	*n = (struct neighbour){
-	    .config = config, .in = DIR_CLOSED, .out = DIR_CLOSED, .hop = DIR_CLOSED, .lock = LOCK_NONE};
+	*n = (struct neighbour){.config = config,
+	    .keys = n->keys,
+	    .in = DIR_CLOSED,
+	    .out = DIR_CLOSED,
+	    .hop = DIR_CLOSED,
+	    .lock = LOCK_NONE};
 	snprintf(n->hop_name, sizeof n->hop_name, "neighbour-%s", config->name);
 	outcome = hop_lock_try(&r->queue, n->hop_name, &n->lock, &why);
 	if (outcome != OUTCOME_DONE) {
 		n->state = NEIGHBOUR_BUSY;
 		if (why.code == EX_TEMPFAIL)
 			return OUTCOME_DONE; /* another pass is at it */
-		*err = why;
+		if (err != NULL)
+			*err = why;
 		return outcome;
 	}
 	outcome = neighbour_load(r, n, &why);
@@ -323,10 +348,9 @@ void relay_log_batch(
 
 const struct public_keys *relay_lookup(void *context, const char *name)
 {
-	struct relay *r = context;
-	struct neighbour *n;
+	const struct relay *r = context;
+	const struct config_neighbour *config = config_neighbour(&r->config, name);
+	const struct public_keys *keys = config == NULL ? NULL : &r->neighbours[config - r->config.neighbours].keys;
 
-	if (relay_neighbour(r, name, &n, NULL) != OUTCOME_DONE || n == NULL)
-		return NULL;
-	return &n->keys;
+	return keys == NULL || keys->host[0] == '\0' ? NULL : keys;
 }

@@ -13,7 +13,7 @@
 /* A neighbour at work: its configuration, keys, state and directories, under its lock. */
 struct neighbour {
 	const struct config_neighbour *config;
-	struct public_keys keys;
+	struct public_keys keys; /* known before it is opened; host "": the key line is none */
 	struct peer peer;
 	struct dir in;	/* spool/in/NAME: taken apart here */
 	struct dir out; /* spool/out/NAME: INCARNATION.SEQUENCE.pb */
@@ -68,7 +68,7 @@ void relay_log_sent(struct relay *r, const struct neighbour *n, const struct pee
 void relay_log_batch(
     struct relay *r, const struct peer_batch *b, const char *event, const char *neighbour, const char *reason);
 
-/* Finds the keys of a neighbour; for batch_reader_open. */
+/* Finds the keys of a neighbour; for batch_reader_open. Who is asked about has proved nothing: nothing is opened or locked. */
 batch_lookup relay_lookup;
 
 /* "INCARNATION.SEQUENCE.pb" */

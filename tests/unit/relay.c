@@ -74,6 +74,33 @@ Test(relay, open_and_close)
 	net_close(&net);
 }
 
+/* A header that is not proved yet may name any neighbour. */
+Test(relay, a_lookup_opens_and_locks_nothing)
+{
+	struct net net = net_open();
+	struct relay r;
+	struct relay second;
+	struct neighbour *n;
+	const struct public_keys *keys;
+
+	net_host(&net, "a", "b c", "neighbour \"d\" { key = \"pb1.nonsense\"\ncall = { \"dir:../stick\" }\n}\n");
+	net_done(&net, net_relay(&net, "a", &r));
+	net_done(&net, net_relay(&net, "a", &second));
+	net_done(&net, relay_neighbour(&r, "b", &n, &net.err));
+	keys = relay_lookup(&second, "b");
+	cr_assert_not_null(keys, "though another process works on it");
+	cr_expect_eq(memcmp(keys, &n->keys, sizeof *keys), 0);
+	cr_expect_str_eq(relay_lookup(&second, "c")->host, "c");
+	net_done(&net, relay_neighbour(&r, "c", &n, &net.err));
+	cr_expect_not_null(n, "nobody has it locked");
+	cr_expect_null(relay_lookup(&r, "d"));
+	cr_expect_null(relay_lookup(&r, "nobody"));
+	cr_expect_eq(net_log(&net, "a", " trouble "), 0);
+	relay_close(&second);
+	relay_close(&r);
+	net_close(&net);
+}
+
 Test(relay, what_it_cannot_start_with)
 {
 	static const struct {
