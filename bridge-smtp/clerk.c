@@ -471,11 +471,8 @@ static void tell(struct clerk *c, enum delivery_news news)
 static void look_at_clock(struct clerk *c)
 {
 	struct error err = ERROR_NONE;
-	enum outcome outcome = age_look(&c->queue.state, &c->age, &err);
 
-	if (outcome == OUTCOME_DONE)
-		outcome = age_keep(&c->queue.tmp, &c->queue.state, &c->age, &err);
-	contain(c, "age", outcome, &err);
+	contain(c, "age", age_tick(&c->queue.tmp, &c->queue.state, &c->age, &err), &err);
 	if (c->refilled == 0 || clock_steady() - c->refilled >= REPORTS_SECONDS) {
 		c->reports_left = c->config->reports;
 		c->refilled = clock_steady();

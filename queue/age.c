@@ -43,33 +43,57 @@ static bool age_parse(struct view text, struct age *age)
 	return !r.failed && r.rest.length == 0;
 }
 
-enum outcome age_look(const struct dir *state, struct age *age, struct error *err)
+/* What is kept in STATE, if anything is: a damaged file is as good as none. */
+static enum outcome age_read(const struct dir *state, struct age *age, bool *kept, struct error *err)
 {
-	int64_t wall = clock_now();
-	struct buf text;
 	struct error why = ERROR_NONE;
+	struct buf text;
 	enum outcome outcome;
-	int64_t step;
 
 	buf_init(&text, 256);
 	outcome = file_read(state, AGE_FILE, &text, &why);
-	/* A damaged file is as good as none: ages then begin anew and mail waits longer, which loses nothing. */
-	if (outcome != OUTCOME_DONE || !age_parse(view_buf(&text), age))
-		*age = (struct age){.now = AGE_STEP, .wall = wall};
+	*kept = outcome == OUTCOME_DONE && age_parse(view_buf(&text), age);
 	buf_release(&text);
-	if (outcome != OUTCOME_DONE && why.code != EX_NOINPUT && why.code != EX_DATAERR) {
-		if (err != NULL)
-			*err = why;
-		return outcome;
-	}
-	step = wall - age->wall;
+	if (outcome == OUTCOME_DONE || why.code == EX_NOINPUT || why.code == EX_DATAERR)
+		return OUTCOME_DONE;
+	if (err != NULL)
+		*err = why;
+	return outcome;
+}
+
+static void age_advance(struct age *age, int64_t wall)
+{
+	int64_t step = wall - age->wall;
+
 	if (step > AGE_JUMP || step < -AGE_GRAIN) {
 		age->jumped = step;
 		age->jumped_at = wall;
 	}
 	age->now += (uint64_t)(step < 0 ? 0 : step > AGE_STEP ? AGE_STEP : step);
 	age->wall = wall;
+}
+
+/* From what is kept, or from BEFORE if that is more; without either, ages begin anew: mail waits longer, which loses nothing. */
+static enum outcome age_look_from(
+    const struct age *before, const struct dir *state, struct age *age, struct error *err)
+{
+	int64_t wall = clock_now();
+	struct age seen;
+	bool kept;
+	enum outcome outcome = age_read(state, &seen, &kept, err);
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	if (!kept || seen.now < before->now)
+		seen = *before;
+	*age = seen.now > 0 ? seen : (struct age){.now = AGE_STEP, .wall = wall};
+	age_advance(age, wall);
 	return OUTCOME_DONE;
+}
+
+enum outcome age_look(const struct dir *state, struct age *age, struct error *err)
+{
+	return age_look_from(&(struct age){.now = 0}, state, age, err);
 }
 
 enum outcome age_keep(const struct dir *tmp, const struct dir *state, const struct age *age, struct error *err)
@@ -77,16 +101,16 @@ enum outcome age_keep(const struct dir *tmp, const struct dir *state, const stru
 	struct age old;
 	uint8_t digest[AGE_DIGEST];
 	struct buf text;
+	bool kept;
 	enum outcome outcome;
 
-	buf_init(&text, 256);
-	outcome = file_read(state, AGE_FILE, &text, NULL);
-	if (outcome == OUTCOME_DONE && age_parse(view_buf(&text), &old) && age->now < old.now + AGE_GRAIN &&
-	    age->wall < old.wall + AGE_GRAIN && age->wall >= old.wall) {
-		buf_release(&text);
+	/* One that cannot be read now is written anew. */
+	(void)age_read(state, &old, &kept, NULL);
+	/* Less than what is kept: another process has looked since. */
+	if (kept && (age->now < old.now || (age->now < old.now + AGE_GRAIN && age->wall < old.wall + AGE_GRAIN &&
+					       age->wall >= old.wall)))
 		return OUTCOME_DONE;
-	}
-	buf_clear(&text);
+	buf_init(&text, 256);
 	buf_text(&text, "pbage1");
 	wire_u64(&text, age->now);
 	wire_u64(&text, (uint64_t)age->wall);
@@ -97,4 +121,12 @@ enum outcome age_keep(const struct dir *tmp, const struct dir *state, const stru
 	outcome = file_commit(tmp, state, AGE_FILE, view_buf(&text), err);
 	buf_release(&text);
 	return outcome;
+}
+
+enum outcome age_tick(const struct dir *tmp, const struct dir *state, struct age *age, struct error *err)
+{
+	struct age before = *age;
+	enum outcome outcome = age_look_from(&before, state, age, err);
+
+	return outcome == OUTCOME_DONE ? age_keep(tmp, state, age, err) : outcome;
 }

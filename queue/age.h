@@ -21,7 +21,12 @@ struct age {
 
 /* Reads the clock kept in STATE (missing: begins at AGE_STEP) and advances it to the present. */
 enum outcome age_look(const struct dir *state, struct age *age, struct error *err);
-/* Keeps it, when it advanced a minute or jumped since it was last kept. Called by every relay pass. */
+/* Keeps it, when it advanced a minute or jumped since it was last kept, and is not less than what is kept. */
 enum outcome age_keep(const struct dir *tmp, const struct dir *state, const struct age *age, struct error *err);
+/*
+ * Both: for whoever works on the queue, at the beginning and as long as it goes on. AGE is what the caller saw last, or all zero;
+ * it never goes back, whatever has become of what is kept. On failure it stays as it is, or is not kept.
+ */
+enum outcome age_tick(const struct dir *tmp, const struct dir *state, struct age *age, struct error *err);
 
 #endif

@@ -22,7 +22,7 @@
  * again. Results outlive a failing disk: they stay in memory until a work_settle succeeds, and nothing more is claimed
  * meanwhile.
  *
- * The caller looks at the clock (age_look, age_keep), refills reports_left, and sees to the rest of the queue with
+ * The caller looks at the clock (age_tick), refills reports_left, and sees to the rest of the queue with
  * process_rounds. A struct work stays where it is while it is open.
  */
 #ifndef QUEUE_WORK_H

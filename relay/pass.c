@@ -249,13 +249,13 @@ static void note_clock(struct relay *r)
 {
 	struct error err = ERROR_NONE;
 
+	contain(r, "age", age_tick(&r->queue.tmp, &r->queue.state, &r->age, &err), &err);
 	if (!clock_plausible(r->age.wall)) {
 		char now[DATE_TEXT];
 
 		date_rfc3339(r->age.wall, now);
 		log_event(&r->queue.log, "-", "clock", "implausible", now);
 	}
-	contain(r, "age", age_keep(&r->queue.tmp, &r->queue.state, &r->age, &err), &err);
 }
 
 /* What a daemon took and did not live to bring into the queue. */

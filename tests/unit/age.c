@@ -82,6 +82,57 @@ Test(age, never_goes_back)
 	scratch_close(&d);
 }
 
+static void tick(const struct dir *d, struct age *age)
+{
+	struct error err = ERROR_NONE;
+
+	cr_assert_eq(age_tick(d, d, age, &err), OUTCOME_DONE, "%s", err.text);
+}
+
+/* One that has looked long ago sees what others kept meanwhile, and keeps nothing older. */
+Test(age, of_two_at_work_goes_on_from_the_newer)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct age call = {.now = 0};
+	struct age old;
+
+	shift_clock(0);
+	tick(&d, &call);
+	cr_expect(NEAR(call.now, AGE_STEP));
+	old = call;
+	for (int64_t day = 1; day <= 3; day++) {
+		struct age other = {.now = 0};
+
+		shift_clock(day * AGE_STEP);
+		tick(&d, &other);
+	}
+	cr_expect(NEAR(look(&d).now, 4 * AGE_STEP));
+	cr_assert_eq(age_keep(&d, &d, &old, &err), OUTCOME_DONE);
+	cr_expect(NEAR(look(&d).now, 4 * AGE_STEP), "what is kept is newer");
+	tick(&d, &call);
+	cr_expect(NEAR(call.now, 4 * AGE_STEP), "%llu", (unsigned long long)call.now);
+	scratch_close(&d);
+}
+
+Test(age, goes_on_when_what_was_kept_is_lost)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct age age = {.now = 0};
+
+	for (int64_t day = 0; day < 3; day++) {
+		shift_clock(day * AGE_STEP);
+		tick(&d, &age);
+	}
+	cr_assert_eq(file_remove(&d, "age", &err), OUTCOME_DONE);
+	shift_clock(2 * AGE_STEP + 600);
+	tick(&d, &age);
+	cr_expect(NEAR(age.now, 3 * AGE_STEP + 600), "%llu", (unsigned long long)age.now);
+	cr_expect(NEAR(look(&d).now, 3 * AGE_STEP + 600), "and it is kept again");
+	scratch_close(&d);
+}
+
 Test(age, is_kept_when_it_moved_a_minute)
 {
 	struct dir d = scratch_open();

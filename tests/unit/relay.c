@@ -101,6 +101,25 @@ Test(relay, a_lookup_opens_and_locks_nothing)
 	net_close(&net);
 }
 
+/* A call may last for hours. */
+Test(relay, ages_go_on_within_a_call)
+{
+	struct net net = net_open();
+	struct relay r;
+	struct neighbour *n;
+	uint64_t before;
+
+	net_host(&net, "a", "b", "");
+	net_done(&net, net_relay(&net, "a", &r));
+	net_done(&net, relay_neighbour(&r, "b", &n, &net.err));
+	before = r.age.now;
+	cr_assert_eq(setenv("PACKETBOAT_CLOCK_OFFSET", "7200", 1), 0);
+	net_done(&net, pass_feed(&r, n, &net.err));
+	cr_expect_geq(r.age.now, before + 7200);
+	relay_close(&r);
+	net_close(&net);
+}
+
 Test(relay, what_it_cannot_start_with)
 {
 	static const struct {
