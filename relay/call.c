@@ -140,18 +140,21 @@ static void look_who(struct call *c, struct view hint)
 	snprintf(c->text, sizeof c->text, "a stranger called");
 }
 
-/* An answerer knows now who calls. It hears a word of farewell when another process of ours is busy with it. */
+/* An answerer knows now who calls. It hears a word of farewell when we cannot work on it now. */
 static void meet(struct call *c)
 {
 	struct error err = ERROR_NONE;
+	enum outcome outcome;
 
 	snprintf(c->report->peer, sizeof c->report->peer, "%s", c->claimed->name);
-	call_contain(c, relay_neighbour(c->relay, c->claimed->name, &c->n, &err), &err);
+	outcome = relay_neighbour(c->relay, c->claimed->name, &c->n, &err);
 	if (c->n != NULL) {
 		begin_talk(c);
 		return;
 	}
-	c->busy = c->gone = true;
+	c->why_barred = err;
+	call_contain(c, outcome, &err);
+	c->barred = c->gone = true;
 	session_finish(&c->session, SESSION_END_LEAVE);
 	session_go(&c->session);
 }
@@ -193,7 +196,7 @@ static void write_line(struct call *c)
 
 static void handle(struct call *c, const struct session_event *event)
 {
-	if (c->busy && event->kind != SESSION_CLOSED) {
+	if (c->barred && event->kind != SESSION_CLOSED) {
 		session_settled(&c->session, event->sequence); /* nothing is owed */
 		return;
 	}
@@ -240,8 +243,8 @@ static void handle(struct call *c, const struct session_event *event)
 	case SESSION_CLOSED:
 		c->ended = true;
 		c->end = event->end;
-		snprintf(c->text, sizeof c->text, "%s",
-		    c->busy	       ? "another process works on this neighbour"
+		snprintf(c->text, sizeof c->text, "%.*s", (int)sizeof c->text - 1,
+		    c->barred	       ? c->why_barred.text
 		    : c->told_to_leave ? told_to_leave
 				       : event->text);
 		break;
@@ -416,6 +419,10 @@ static enum outcome verdict(const struct call *c, struct error *err)
 	c->report->received = c->session.data_received;
 	if (c->end == SESSION_END_DONE || c->end == SESSION_END_LIMIT)
 		return OUTCOME_DONE;
+	if (c->barred) {
+		*err = c->why_barred;
+		return err->outcome;
+	}
 	return error_set(err, c->end == SESSION_END_ALIEN ? EX_PROTOCOL : EX_TEMPFAIL, "%s", c->text);
 }
 

@@ -25,9 +25,10 @@ struct call {
 	bool introduced; /* our news have left once: they say of which incarnation we are */
 	bool out_of_line;
 	bool ended;
-	bool busy; /* another process of ours works on this neighbour */
+	bool barred; /* another process of ours works on this neighbour, or it is broken, */
 	bool told_to_leave;
 	enum session_end end;
+	struct error why_barred; /* which this says */
 	char text[300];
 	uint64_t now;
 	uint64_t begun;

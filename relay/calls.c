@@ -108,22 +108,29 @@ static void save_ledger(struct calling *c)
 		relay_trouble(c->relay, c->n->config->name, &err);
 }
 
+/* Opens it and packs: that takes time which the line need not be open for. Failures are told, but for another process's being at work. */
+static enum outcome make_ready(struct calling *c, const char *name, struct error *err)
+{
+	struct relay *r = c->relay;
+	enum outcome outcome = relay_neighbour(r, name, &c->n, err);
+
+	if (outcome == OUTCOME_DONE && c->n == NULL)
+		return err->outcome; /* if it is broken, whoever found that has told of it */
+	if (outcome == OUTCOME_DONE)
+		outcome = outbox_recover(r, c->n, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = pass_feed(r, c->n, err);
+	if (outcome != OUTCOME_DONE)
+		relay_trouble(r, name, err);
+	return outcome;
+}
+
 enum outcome calls_make(struct relay *r, const char *name, enum call_licence licence, struct error *err)
 {
 	struct calling c = {.relay = r, .licence = licence};
 	struct error saving = ERROR_NONE;
-	enum outcome outcome;
+	enum outcome outcome = make_ready(&c, name, err);
 
-	if (config_neighbour(&r->config, name) == NULL)
-		return error_set(err, EX_DATAERR, "there is no neighbour \"%s\" in the configuration", name);
-	outcome = relay_neighbour(r, name, &c.n, err);
-	if (outcome == OUTCOME_DONE && c.n == NULL)
-		return error_set(err, EX_TEMPFAIL, "another process works on %s; try again", name);
-	/* Packing takes time that the line need not be open for. */
-	if (outcome == OUTCOME_DONE)
-		outcome = outbox_recover(r, c.n, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = pass_feed(r, c.n, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	call_prepare();
@@ -132,9 +139,11 @@ enum outcome calls_make(struct relay *r, const char *name, enum call_licence lic
 	ledger_settle(&c.ledger, outcome == OUTCOME_DONE, &r->config, &r->age);
 	save_ledger(&c);
 	pass_note_attempt(r, c.n, outcome, err);
-	if (neighbour_save(r, c.n, &saving) != OUTCOME_DONE && outcome == OUTCOME_DONE) {
-		*err = saving;
-		outcome = saving.outcome;
+	if (neighbour_save(r, c.n, &saving) != OUTCOME_DONE) {
+		relay_trouble(r, name, &saving);
+		if (outcome == OUTCOME_DONE)
+			*err = saving;
+		return err->outcome;
 	}
 	return outcome;
 }
@@ -203,7 +212,15 @@ bool calls_due(struct relay *r, const struct neighbour *n)
 	return ledger_next(&l, n->config, &w, &r->age, now, &why) <= now;
 }
 
-/* In a process of its own. What failed before in the same way is not said again. */
+/* On standard error, unless it is said already; the exit code. */
+static int tell(const struct error *err)
+{
+	if (err->text[0] != '\0')
+		fprintf(stderr, "packetboat-relay: %s\n", err->text);
+	return err->code != EX_OK ? err->code : EX_TEMPFAIL;
+}
+
+/* In a process of its own. What failed before in the same way is not said again: the trouble is what is news. */
 static _Noreturn void call_alone(const char *config_path, bool verbose, const char *name)
 {
 	struct error err = ERROR_NONE;
@@ -214,10 +231,21 @@ static _Noreturn void call_alone(const char *config_path, bool verbose, const ch
 		err = r.trouble;
 		relay_close(&r);
 	}
-	if (err.outcome == OUTCOME_DONE)
-		_exit(EX_OK);
-	fprintf(stderr, "packetboat-relay: %s\n", err.text);
-	_exit(err.code != EX_OK ? err.code : EX_TEMPFAIL);
+	_exit(err.outcome == OUTCOME_DONE ? EX_OK : tell(&err));
+}
+
+static int cannot_begin(const char *config_path, bool verbose, const char *name, int errnum)
+{
+	struct error err = ERROR_NONE;
+	struct error ignored = ERROR_NONE;
+	struct relay r;
+
+	error_errno(&err, errnum, "cannot call %s in a process of its own", name);
+	if (relay_open(&r, config_path, verbose, &ignored) == OUTCOME_DONE) {
+		relay_trouble(&r, name, &err);
+		relay_close(&r);
+	}
+	return tell(&err);
 }
 
 int calls_run(const char *config_path, bool verbose, const struct strings *names)
@@ -232,7 +260,10 @@ int calls_run(const char *config_path, bool verbose, const struct strings *names
 
 		if (pid == 0)
 			call_alone(config_path, verbose, names->items[i]);
-		begun += pid > 0;
+		if (pid > 0)
+			begun++;
+		else
+			worst = cannot_begin(config_path, verbose, names->items[i], errno);
 	}
 	while (begun > 0) {
 		pid_t pid = wait(&status);

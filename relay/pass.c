@@ -334,17 +334,10 @@ enum outcome pass_export(struct relay *r, const char *name, const char *path, st
 	size_t sent;
 	enum outcome outcome;
 
-	if (config_neighbour(&r->config, name) == NULL)
-		return error_set(err, EX_DATAERR, "there is no neighbour \"%s\" in the configuration", name);
 	note_clock(r);
 	outcome = relay_neighbour(r, name, &n, err);
-	if (outcome == OUTCOME_DONE && n == NULL && r->trouble.outcome != OUTCOME_DONE) {
-		*err = r->trouble; /* its key or its state cannot be used */
-		r->trouble = ERROR_NONE;
-		return err->outcome;
-	}
 	if (outcome == OUTCOME_DONE && n == NULL)
-		return error_set(err, EX_TEMPFAIL, "another process works on %s; try again", name);
+		return err->outcome;
 	if (outcome == OUTCOME_DONE)
 		outcome = outbox_recover(r, n, err);
 	if (outcome == OUTCOME_DONE) {

@@ -167,8 +167,10 @@ static void neighbour_close(struct neighbour *n)
 
 void relay_close(struct relay *r)
 {
-	for (size_t i = 0; r->neighbours != NULL && i < r->config.neighbour_count; i++)
+	for (size_t i = 0; r->neighbours != NULL && i < r->config.neighbour_count; i++) {
 		neighbour_close(&r->neighbours[i]);
+		free(r->neighbours[i].broken);
+	}
 	free(r->neighbours);
 	notes_release(&r->notes);
 	dir_close(&r->in);
@@ -232,6 +234,13 @@ static enum outcome neighbour_load(struct relay *r, struct neighbour *n, struct 
 	return outcome;
 }
 
+static void neighbour_break(struct neighbour *n, const struct error *why)
+{
+	n->state = NEIGHBOUR_BROKEN;
+	n->broken = mem_alloc(sizeof *n->broken);
+	*n->broken = *why;
+}
+
 static enum outcome neighbour_open(
     struct relay *r, struct neighbour *n, const struct config_neighbour *config, struct error *err)
 {
@@ -250,6 +259,7 @@ static enum outcome neighbour_open(
 		n->state = NEIGHBOUR_BUSY;
 		if (why.code == EX_TEMPFAIL)
 			return OUTCOME_DONE; /* another pass is at it */
+		neighbour_break(n, &why);
 		if (err != NULL)
 			*err = why;
 		return outcome;
@@ -259,25 +269,35 @@ static enum outcome neighbour_open(
 	if (outcome != OUTCOME_DONE) {
 		relay_trouble(r, config->name, &why);
 		neighbour_close(n);
-		n->state = NEIGHBOUR_BROKEN;
+		neighbour_break(n, &why);
 	}
 	return OUTCOME_DONE;
+}
+
+/* To say that N cannot be worked on is no failure. */
+static void say_why_not(const struct neighbour *n, const char *name, struct error *err)
+{
+	if (n == NULL)
+		error_set(err, EX_DATAERR, "there is no neighbour \"%s\" in the configuration", name);
+	else if (n->state == NEIGHBOUR_BUSY)
+		error_set(err, EX_TEMPFAIL, "another process works on %s; try again", name);
+	else if (err != NULL)
+		*err = *n->broken;
 }
 
 enum outcome relay_neighbour(struct relay *r, const char *name, struct neighbour **n, struct error *err)
 {
 	const struct config_neighbour *config = config_neighbour(&r->config, name);
 	enum outcome outcome = OUTCOME_DONE;
-	struct neighbour *found;
+	struct neighbour *found = config == NULL ? NULL : &r->neighbours[config - r->config.neighbours];
 
 	*n = NULL;
-	if (config == NULL)
-		return OUTCOME_DONE;
-	found = &r->neighbours[config - r->config.neighbours];
-	if (found->state == NEIGHBOUR_UNOPENED)
+	if (found != NULL && found->state == NEIGHBOUR_UNOPENED)
 		outcome = neighbour_open(r, found, config, err);
-	if (outcome == OUTCOME_DONE && found->state == NEIGHBOUR_READY)
+	if (outcome == OUTCOME_DONE && found != NULL && found->state == NEIGHBOUR_READY)
 		*n = found;
+	else if (outcome == OUTCOME_DONE)
+		say_why_not(found, name, err);
 	return outcome;
 }
 
@@ -313,7 +333,7 @@ enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, st
 		if (outcome == OUTCOME_DONE)
 			outcome = peer_load(&n->peer, &r->queue.state, name, r->queue.incarnation, err);
 		if (outcome != OUTCOME_DONE)
-			n->state = NEIGHBOUR_BROKEN;
+			neighbour_break(n, err);
 		n->changed = outcome == OUTCOME_DONE;
 	}
 	return outcome;

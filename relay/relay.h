@@ -21,7 +21,8 @@ struct neighbour {
 	struct lock lock;
 	char hop_name[LIMIT_HOST_NAME + 16];
 	enum neighbour_state { NEIGHBOUR_UNOPENED, NEIGHBOUR_READY, NEIGHBOUR_BUSY, NEIGHBOUR_BROKEN } state;
-	bool heard;   /* a batch of its came in during this run */
+	struct error *broken; /* owned: why it cannot be worked on; null unless NEIGHBOUR_BROKEN */
+	bool heard;	      /* a batch of its came in during this run */
 	bool unsure;  /* a batch could not be committed whole: nothing is packed before the next run has looked */
 	bool changed; /* peer is to be saved */
 	uint64_t bare_serial; /* newest event in the bare batch made last */
@@ -47,8 +48,8 @@ void relay_complain(void *context, const char *sentence);
 enum outcome relay_open(struct relay *r, const char *config_path, bool verbose, struct error *err);
 void relay_close(struct relay *r);
 
-/* The neighbour NAME, opened and locked. *N is null when there is none of that name, or somebody else works on it, or
- * its state is broken (which is logged). */
+/* The neighbour NAME, opened and locked. *N is null when there is none of that name, or somebody else works on it, or it is
+ * broken (which is logged): that is no failure, but ERR, which may be null, then says why, for who can do nothing without it. */
 enum outcome relay_neighbour(struct relay *r, const char *name, struct neighbour **n, struct error *err);
 /* Saves a neighbour's state if it changed. */
 enum outcome neighbour_save(struct relay *r, struct neighbour *n, struct error *err);

@@ -265,4 +265,18 @@ subtest 'a reserve without a cap, a cap that is passed over' => sub {
 	arrives($d, 'bob', 'bulky', 'over the caps it goes');
 };
 
+subtest 'an answerer that cannot work on who calls' => sub {
+	my $net = Hosts->new;
+	my ($a, $b) = pair($net, \&exec_call);
+
+	Hosts::spew($b->spool('in/a'), 'no directory');
+	is(call($a)->{code}, 75, 'a call is for later');
+	my ($call) = calls_logged($b, 'answered');
+	like($call->{reason}, qr{in/a}, 'its log says why');
+	unlike($b->log_text, qr/another process/, 'and nothing else');
+	unlink $b->spool('in/a');
+	is(call($a)->{code}, 0, 'the next finds all in order');
+	$net->fsck;
+};
+
 done_testing;
