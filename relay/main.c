@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <sodium.h>
 
+#include "lib/daemon.h"
 #include "lib/origin.h"
 #include "relay/calls.h"
 #include "relay/listen.h"
@@ -133,6 +134,8 @@ int main(int argc, char **argv)
 		fputs("packetboat-relay: libsodium cannot be initialised\n", stderr);
 		return EX_OSERR;
 	}
+	/* A pass holds four for each neighbour. */
+	daemon_raise_files();
 	v.words = argv + optind;
 	v.count = argc - optind;
 	v.config_path = config_path(v.config_path);

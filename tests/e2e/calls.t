@@ -265,12 +265,24 @@ subtest 'a reserve without a cap, a cap that is passed over' => sub {
 	arrives($d, 'bob', 'bulky', 'over the caps it goes');
 };
 
+subtest 'more neighbours than the soft limit has descriptors for' => sub {
+	my $net = Hosts->new;
+	my ($hub, @others) = map { $net->host($_) } 'hub', map { "n$_" } 1 .. 12;
+
+	link_up($hub, $_, 'exec:/bin/true') for @others;
+	my $result = $hub->run('/bin/sh', '-c', 'ulimit -S -n 40; exec "$@"', 'sh', $relay, '-c', $hub->conf, 'run');
+	is($result->{code}, 0, 'a pass has them all open') or diag($result->{err});
+	unlike($hub->log_text, qr/ trouble /, 'without trouble');
+	$net->fsck;
+};
+
 subtest 'an answerer that cannot work on who calls' => sub {
 	my $net = Hosts->new;
 	my ($a, $b) = pair($net, \&exec_call);
 
 	Hosts::spew($b->spool('in/a'), 'no directory');
 	is(call($a)->{code}, 75, 'a call is for later');
+	ended($b, 'answered', 1);
 	my ($call) = calls_logged($b, 'answered');
 	like($call->{reason}, qr{in/a}, 'its log says why');
 	unlike($b->log_text, qr/another process/, 'and nothing else');
