@@ -46,6 +46,12 @@ static void notice(struct relay *r, const char *path, const char *text)
 
 /* ---- fetching -------------------------------------------------------------------------------------------- */
 
+/* FROM.INCARNATION.SEQUENCE.pb, with this host's name? */
+static bool from_us(const struct relay *r, const char *file)
+{
+	return text_starts(file, r->queue.host) && file[strlen(r->queue.host)] == '.';
+}
+
 /* Names what lies there for others, when nothing is for us: the operator may have the wrong stick. */
 static void name_others(struct relay *r, const struct dir *top, struct buf *text)
 {
@@ -63,8 +69,7 @@ static void name_others(struct relay *r, const struct dir *top, struct buf *text
 			continue;
 		if (dir_names(&d, &files, NULL) == OUTCOME_DONE)
 			for (size_t k = 0; k < files.count; k++)
-				count +=
-				    text_ends(files.items[k], ".pb") && !text_starts(files.items[k], r->queue.host);
+				count += text_ends(files.items[k], ".pb") && !from_us(r, files.items[k]);
 		if (count > 0)
 			buf_format(text, "%s%zu for %s", text->length > 0 ? ", " : "", count, hosts.items[i]);
 		names_release(&files);
@@ -301,7 +306,7 @@ static enum outcome tidy(struct relay *r, struct neighbour *n, const struct dir 
 		uint32_t incarnation;
 		uint64_t sequence;
 
-		if (strncmp(name, r->queue.host, prefix) != 0 || name[prefix] != '.')
+		if (!from_us(r, name))
 			continue;
 		/* What a yank left unfinished. */
 		if (text_ends(name, ".pb.new"))

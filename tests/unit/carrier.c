@@ -97,6 +97,22 @@ Test(carrier, the_wrong_stick_is_told_once)
 	net_close(&net);
 }
 
+Test(carrier, a_host_whose_name_goes_on_is_another)
+{
+	struct net net = pair();
+	char *dir = on_stick(&net, "c");
+
+	mkdir(dir, 0700);
+	free(dir);
+	kit_put(net.root, "stick/c/a.aaaaaaa.1.pb", "x");
+	net_pass(&net, "a");
+	cr_expect_eq(net_log(&net, "a", " notice "), 0, "what it has left there itself");
+	kit_put(net.root, "stick/c/a2.aaaaaaa.1.pb", "x");
+	net_pass(&net, "a");
+	cr_expect_eq(net_log(&net, "a", "holds nothing for a, but 1 for c"), 1);
+	net_close(&net);
+}
+
 /* ---- sticks that come and go ----------------------------------------------------------------------------------- */
 
 static void swap(const struct net *net)
