@@ -66,9 +66,10 @@ static int connect_one(const struct addrinfo *a, int64_t until)
 		return fd;
 	if (errno == EINPROGRESS) {
 		int64_t left = until - (int64_t)clock_steady_ms();
+		int ready = poll(&p, 1, left > 0 ? (int)left : 0);
 
-		failed = poll(&p, 1, left > 0 ? (int)left : 0) == 1 ? 0 : ETIMEDOUT;
-		if (failed == 0)
+		failed = ready == 0 ? ETIMEDOUT : errno;
+		if (ready > 0)
 			getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &length);
 	} else {
 		failed = errno;
@@ -94,7 +95,9 @@ static enum outcome open_tcp(struct line *l, const char *endpoint, unsigned seco
 		return error_set(err, EX_CONFIG, "%s is no \"HOST:PORT\"", endpoint);
 	snprintf(port, sizeof port, "%u", (unsigned)place.port);
 	found = getaddrinfo(place.host, port, &hints, &list);
-	for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
+	/* A signal that comes meanwhile is to end the call. */
+	errno = 0;
+	for (const struct addrinfo *a = list; a != NULL && fd < 0 && errno != EINTR; a = a->ai_next)
 		fd = connect_one(a, until);
 	if (found != 0)
 		error_set(err, EX_TEMPFAIL, "cannot find %s: %s", place.host, gai_strerror(found));
