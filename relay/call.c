@@ -98,6 +98,7 @@ static void begin_talk(struct call *c)
 	if (outcome != OUTCOME_DONE)
 		session_finish(&c->session, SESSION_END_LEAVE);
 	call_contain(c, outcome, &err);
+	c->fresh = c->n->peer.next;
 	call_offer(c);
 	heed_limits(c);
 	c->looked_at = c->now;

@@ -100,6 +100,34 @@ void call_check(struct call *c, const struct session_event *event)
 	call_contain(c, outcome, &err);
 }
 
+/*
+ * It would be refused in every call. Whether it is our own file that is damaged is to be seen here; if so, its messages are
+ * packed anew and sent at once. What was made in this call is looked at in the next: a disk that damages all, or a neighbour
+ * that refuses all, does not keep us packing.
+ */
+static void take_refusal(struct call *c, struct peer_batch *b)
+{
+	uint64_t sequence = b->sequence;
+	struct error err = ERROR_NONE;
+	enum outcome outcome;
+	char label[LIMIT_ID];
+
+	id_label(c->relay->queue.host, b->incarnation, sequence, label);
+	call_contain(c,
+	    error_set(&err, EX_DATAERR, "%s refuses the batch %s; its log says why", c->n->config->name, label),
+	    &err);
+	if (sequence >= c->fresh)
+		return;
+	outcome = outbox_check(c->relay, c->n, b, &err);
+	if (peer_out(&c->n->peer, sequence) == NULL) {
+		session_withdraw(&c->session, sequence);
+		if (outcome == OUTCOME_DONE)
+			outcome = outbox_pack(c->relay, c->n, &err);
+		call_offer(c);
+	}
+	call_contain(c, outcome, &err);
+}
+
 void call_stopped(struct call *c, const struct session_event *event)
 {
 	static const char *const reasons[] = {
@@ -107,11 +135,14 @@ void call_stopped(struct call *c, const struct session_event *event)
 	    [SESSION_STOP_LATER] = "the neighbour cannot take it now",
 	    [SESSION_STOP_REFUSED] = "the neighbour refuses it; its log says why",
 	};
-	const struct peer_batch *b = peer_out(&c->n->peer, event->sequence);
+	struct peer_batch *b = peer_out(&c->n->peer, event->sequence);
 
 	call_close_batch(c);
-	if (b != NULL && event->stop != SESSION_STOP_TAKEN)
-		relay_log_batch(c->relay, b, "stopped", c->n->config->name, reasons[event->stop]);
+	if (b == NULL || event->stop == SESSION_STOP_TAKEN)
+		return;
+	relay_log_batch(c->relay, b, "stopped", c->n->config->name, reasons[event->stop]);
+	if (event->stop == SESSION_STOP_REFUSED)
+		take_refusal(c, b);
 }
 
 void call_sent(struct call *c, uint64_t sequence)
@@ -284,10 +315,11 @@ void call_take_part(struct call *c, const struct session_event *event)
 	enum intake_verdict verdict = INTAKE_BUSY;
 	struct error err = ERROR_NONE;
 	enum outcome outcome = OUTCOME_DONE;
+	bool refused = false;
 
-	c->whole[c->whole_count++] = event->sequence;
 	if (part != NULL) {
 		outcome = intake_part(c->relay, c->n, c->parts.d, part->name, &verdict, &err);
+		refused = outcome == OUTCOME_DONE && (verdict == INTAKE_DAMAGED || verdict == INTAKE_STRANGER);
 		if (outcome == OUTCOME_DONE)
 			parts_forget(&c->parts, part, false);
 		/* What was taken is on the disk; now the state that says so. */
@@ -295,9 +327,10 @@ void call_take_part(struct call *c, const struct session_event *event)
 			outcome = neighbour_save(c->relay, c->n, &err);
 	}
 	call_contain(c, outcome, &err);
-	/* It is told, or there is nothing to tell. */
-	if (!c->n->peer.ack_due) {
-		session_settled(&c->session, event->sequence);
-		c->whole_count--;
-	}
+	if (refused)
+		session_stop(&c->session, event->sequence, SESSION_STOP_REFUSED);
+	else if (c->n->peer.ack_due)
+		c->whole[c->whole_count++] = event->sequence;
+	else
+		session_settled(&c->session, event->sequence); /* there is nothing to tell */
 }

@@ -38,6 +38,7 @@ struct call {
 	uint64_t account_at;	 /* when the ledger is brought up to date next */
 	uint64_t counted_octets; /* in the ledger already */
 	uint64_t counted_seconds;
+	uint64_t fresh;	  /* batches of ours from this sequence on were made in this call */
 	uint64_t reading; /* sequence of the batch that `reading_fd` is open for */
 	int reading_fd;
 	uint64_t whole[SESSION_PARTS]; /* batches of theirs that are taken in, whose news have not left */

@@ -5,6 +5,8 @@
 #include "lib/text.h"
 #include "queue/hop.h"
 
+static const char file_damaged[] = "its file is damaged";
+
 /* The records in the directory of a batch. */
 static size_t part_count(const struct neighbour *n, const char *part)
 {
@@ -69,6 +71,53 @@ enum outcome outbox_dissolve(
 		outcome = unpack_records(n, part, err);
 	if (outcome == OUTCOME_DONE)
 		relay_log_batch(r, &was, "dissolved", n->config->name, why);
+	return outcome;
+}
+
+/* Whoever a file says it is from, it is ours or of no use. */
+static const struct public_keys *our_keys(void *context, const char *name)
+{
+	const struct relay *r = context;
+
+	(void)name;
+	return &r->keys.public;
+}
+
+/* Is the file of B what was made here? NEVER: it is not. */
+static enum outcome prove(struct relay *r, struct neighbour *n, const struct peer_batch *b, struct error *err)
+{
+	static const struct batch_limits limits = {0};
+	struct batch_reader *reader;
+	struct host_keys theirs = r->keys;
+	char name[BATCH_FILE];
+	int fd;
+	enum outcome outcome;
+
+	batch_file_name(b->incarnation, b->sequence, name);
+	outcome = file_open(&n->out, name, &fd, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	/* Its signature can be proved although its content is not for us. */
+	snprintf(theirs.public.host, sizeof theirs.public.host, "%s", n->config->name);
+	reader = mem_alloc(sizeof *reader);
+	outcome = batch_reader_open(reader, fd, name, &theirs, our_keys, r, &limits, err);
+	if (outcome == OUTCOME_DONE && memcmp(reader->mark, b->mark, sizeof reader->mark) != 0)
+		outcome = error_set(err, EX_DATAERR, "%s is another batch", name);
+	batch_reader_release(reader);
+	free(reader);
+	file_close(&fd);
+	return outcome;
+}
+
+enum outcome outbox_check(struct relay *r, struct neighbour *n, struct peer_batch *batch, struct error *err)
+{
+	struct error why = ERROR_NONE;
+	enum outcome outcome = prove(r, n, batch, &why);
+
+	if (outcome == OUTCOME_NEVER)
+		return outbox_dissolve(r, n, batch, file_damaged, err);
+	if (outcome != OUTCOME_DONE)
+		*err = why;
 	return outcome;
 }
 

@@ -21,6 +21,8 @@ enum outcome outbox_expire(struct relay *r, struct neighbour *n, struct error *e
 /* Takes a batch apart: its records wait in the hop again, its number is void. */
 enum outcome outbox_dissolve(
     struct relay *r, struct neighbour *n, struct peer_batch *batch, const char *why, struct error *err);
+/* The neighbour refuses BATCH: it is taken apart, to be packed anew, unless its file is what was made here. */
+enum outcome outbox_check(struct relay *r, struct neighbour *n, struct peer_batch *batch, struct error *err);
 /* Packs what is ready. */
 enum outcome outbox_pack(struct relay *r, struct neighbour *n, struct error *err);
 /* What no other batch took along: H gets acknowledgement, voided numbers and events; *FRESH: there is something to say. */

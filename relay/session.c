@@ -222,7 +222,7 @@ void session_stop(struct session *s, uint64_t sequence, enum session_stop why)
 {
 	struct incoming *in = session_incoming(s->own, sequence);
 
-	if (in == NULL || in->whole)
+	if (in == NULL)
 		return;
 	/* What is on its way is of no known batch then, and thrown away. */
 	*in = s->own->in[--s->own->in_count];

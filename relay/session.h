@@ -132,9 +132,9 @@ void session_go(struct session *s);
 void session_data(struct session *s, struct view bytes, uint64_t now);
 /* The answer to CHECK: does what we have begin so? */
 void session_checked(struct session *s, uint64_t sequence, bool same);
-/* The other end's batch is not wanted, or not any more. */
+/* The other end's batch is not wanted, or not any more; one that is whole is settled by that. */
 void session_stop(struct session *s, uint64_t sequence, enum session_stop why);
-/* What WHOLE asked for is done: the batch is in the queue, or refused, and told of. */
+/* What WHOLE asked for is done: the batch is in the queue and told of, or stays for another call. */
 void session_settled(struct session *s, uint64_t sequence);
 /* Extensions of a batch header, SESSION_NEWS octets at most, to be told. False: what was given before has not left yet. */
 bool session_news(struct session *s, struct view extensions);

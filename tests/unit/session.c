@@ -207,6 +207,21 @@ Test(session, a_batch_that_is_not_wanted_is_stopped)
 	cr_assert(a.batches[1].acknowledged);
 }
 
+/* Nothing is owed for it, and its sender hears of it. */
+Test(session, a_batch_that_is_refused_when_it_is_whole_is_stopped)
+{
+	kit_batch(&a, 1, 1, 5000);
+	kit_batch(&a, 2, 1, 5000);
+	b.refuses = "a";
+	call(false, 0, 1000, SIZE_MAX);
+	cr_assert_eq(a.end, SESSION_END_DONE, "%s", a.text);
+	cr_assert_eq(b.end, SESSION_END_DONE, "%s", b.text);
+	cr_assert_eq(a.stopped, 1);
+	cr_assert_eq(a.why, SESSION_STOP_REFUSED);
+	cr_assert(!a.batches[0].acknowledged);
+	cr_assert(a.batches[1].acknowledged);
+}
+
 Test(session, what_is_reserved_is_for_urgent_batches)
 {
 	kit_batch(&a, 1, 1, 50000);

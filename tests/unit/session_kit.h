@@ -46,7 +46,10 @@ struct kit_end {
 	uint64_t received; /* octets of batches, over all calls */
 	uint64_t allowed;  /* octets for batches in a call; 0: any number */
 	uint64_t reserve;
-	const char *stops; /* sequences that are not wanted, as letters: 'a' is 1 */
+	const char *stops;   /* sequences that are not wanted, as letters: 'a' is 1 */
+	const char *refuses; /* and those that turn out to be damaged when they are whole */
+	uint64_t stopped;    /* the sequence of ours that was stopped last, */
+	enum session_stop why;
 };
 
 static inline void kit_keys(struct kit_end *e, const char *name)
@@ -157,6 +160,11 @@ static inline void kit_read(struct kit_end *e, struct kit_batch *b, const struct
 	session_data(&e->session, view_of(b->bytes + event->offset, event->length), now);
 }
 
+static inline bool kit_named(const char *letters, uint64_t sequence)
+{
+	return letters != NULL && strchr(letters, (int)('a' + sequence - 1)) != NULL;
+}
+
 static inline void kit_begun(struct kit_end *e, const struct session_event *event)
 {
 	struct kit_part *p = kit_part_of(e, event->sequence);
@@ -168,8 +176,21 @@ static inline void kit_begun(struct kit_end *e, const struct session_event *even
 	cr_assert(event->offset == 0 || event->offset == p->bytes.length);
 	p->begun++;
 	p->bytes.length = (size_t)event->offset;
-	if (e->stops != NULL && strchr(e->stops, (int)('a' + event->sequence - 1)) != NULL)
+	if (kit_named(e->stops, event->sequence))
 		session_stop(&e->session, event->sequence, SESSION_STOP_REFUSED);
+}
+
+static inline void kit_whole(struct kit_end *e, uint64_t sequence)
+{
+	struct kit_part *p = kit_part_of(e, sequence);
+
+	cr_assert(!p->whole);
+	if (kit_named(e->refuses, sequence)) {
+		session_stop(&e->session, sequence, SESSION_STOP_REFUSED);
+		return;
+	}
+	p->whole = true;
+	e->taken[e->taken_count++] = sequence;
 }
 
 static inline void kit_event(
@@ -211,16 +232,15 @@ static inline void kit_event(
 		p->bytes.length = (size_t)event->offset;
 		break;
 	case SESSION_WHOLE:
-		p = kit_part_of(e, event->sequence);
-		cr_assert(!p->whole);
-		p->whole = true;
-		e->taken[e->taken_count++] = event->sequence;
+		kit_whole(e, event->sequence);
 		break;
 	case SESSION_TOLD:
 		kit_told(e, event->bytes);
 		break;
 	case SESSION_STOPPED:
 		cr_assert_not_null(b);
+		e->stopped = event->sequence;
+		e->why = event->stop;
 		break;
 	case SESSION_SENT:
 		break;
