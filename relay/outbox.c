@@ -463,6 +463,7 @@ static const char *unfit(const struct neighbour *n, const struct peer_batch *b)
 	static const uint8_t open[sizeof b->sealed_for];
 	char name[BATCH_FILE];
 	bool sealed = memcmp(b->sealed_for, open, sizeof open) != 0;
+	uint64_t size;
 	struct dir part;
 	bool recalled;
 
@@ -473,8 +474,10 @@ static const char *unfit(const struct neighbour *n, const struct peer_batch *b)
 	if (sealed && memcmp(b->sealed_for, n->keys.seal, sizeof b->sealed_for) != 0)
 		return "the neighbour has a new key";
 	batch_file_name(b->incarnation, b->sequence, name);
-	if (!file_exists(&n->out, name, NULL))
+	if (!file_exists(&n->out, name, &size))
 		return "its file is gone";
+	if (size != b->size)
+		return file_damaged;
 	batch_part_name(b->incarnation, b->sequence, name);
 	if (dir_open(&part, &n->hop, name, NULL) != OUTCOME_DONE)
 		return "its records are gone";

@@ -53,6 +53,15 @@ subtest 'an octet is another' => sub {
 	unlink Hosts::files($b->spool('corrupt'));
 };
 
+subtest 'cut short' => sub {
+	my $file = packed('another');
+	truncate $file, 20_000;
+	is(call($a)->{code}, 0, 'it is seen before the call');
+	is(events($a, qr/^\S+ dissolved \S+ neighbour=b reason="its file is damaged"$/m), 2, 'the log tells');
+	arrives($b, 'bob', 'another one', 'the message goes in another batch');
+	is(scalar($b->corrupt), 0, 'the neighbour saw nothing of it');
+};
+
 # liar (tests/support/liar.c) is c, and refuses whatever b has for it.
 subtest 'a neighbour that refuses all' => sub {
 	$c->user('carol');

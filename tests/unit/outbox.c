@@ -211,6 +211,28 @@ Test(outbox, a_lost_file_is_packed_again)
 	net_close(&net);
 }
 
+/* Cut short, or longer than it was made: it could never be sent. */
+Test(outbox, a_file_of_another_size_is_packed_again)
+{
+	for (int longer = 0; longer < 2; longer++) {
+		struct net net = pair("");
+		struct stat st;
+		char *file;
+
+		send_some(&net, 2);
+		net_pass(&net, "a");
+		file = only(&net, "a", "out/b");
+		cr_assert_eq(stat(file, &st), 0);
+		cr_assert_eq(truncate(file, longer ? st.st_size + 1 : st.st_size - 1), 0);
+		net_pass(&net, "a");
+		cr_expect_eq(net_log(&net, "a", " dissolved "), 1);
+		cr_expect_eq(net_log(&net, "a", "its file is damaged"), 1);
+		finish(&net, 2);
+		free(file);
+		net_close(&net);
+	}
+}
+
 Test(outbox, a_file_that_cannot_be_read_does_not_stop_the_rest)
 {
 	struct net net = pair("");
