@@ -311,7 +311,7 @@ static void look_at_queue(struct call *c)
 	c->looked_at = c->now;
 	c->look_at = c->now + CALL_LOOK;
 	queue_follow_log(&c->relay->queue);
-	call_contain(c, pass_feed(c->relay, c->n, &err), &err);
+	call_contain(c, call_feed(c, &err), &err);
 	call_offer(c);
 	call_contain(c, call_tell(c, &err), &err);
 	call_contain(c, neighbour_save(c->relay, c->n, &err), &err);

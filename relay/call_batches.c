@@ -4,6 +4,7 @@
 #include "relay/call_own.h"
 #include "relay/intake.h"
 #include "relay/outbox.h"
+#include "relay/pass.h"
 
 /* Milliseconds for which a look is put off at most while batches come in: what came before them is dispatched and delivered
  * then, and nobody reads. */
@@ -57,7 +58,7 @@ static enum outcome open_batch(struct call *c, uint64_t sequence, struct error *
 	char name[BATCH_FILE];
 	struct peer_batch *b = peer_out(&c->n->peer, sequence);
 
-	if (c->reading == sequence)
+	if (b != NULL && c->reading == sequence)
 		return OUTCOME_DONE;
 	call_close_batch(c);
 	if (b == NULL)
@@ -227,6 +228,18 @@ static enum outcome take_news(struct call *c, struct view bytes, struct error *e
 		session_finish(&c->session, SESSION_END_LEAVE);
 	ranges_release(&before);
 	batch_header_release(&h);
+	return outcome;
+}
+
+enum outcome call_feed(struct call *c, struct error *err)
+{
+	struct ranges before = {0};
+	enum outcome outcome;
+
+	ours_out(&c->n->peer, &before);
+	outcome = pass_feed(c->relay, c->n, err);
+	withdraw_batches(c, &before);
+	ranges_release(&before);
 	return outcome;
 }
 

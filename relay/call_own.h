@@ -60,6 +60,8 @@ void call_sent(struct call *c, uint64_t sequence);
 void call_close_batch(struct call *c); /* the one that is being read */
 /* Tells what the neighbour is to know; once at the beginning in any case. */
 enum outcome call_tell(struct call *c, struct error *err);
+/* Routes, delivers and packs what came meanwhile; what has expired is no longer sent. */
+enum outcome call_feed(struct call *c, struct error *err);
 /* What the neighbour told last, and is kept in `told`. */
 void call_heed(struct call *c);
 void call_begin_part(struct call *c, const struct session_event *event);

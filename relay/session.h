@@ -128,7 +128,7 @@ bool session_has_more(const struct session *s);
  * RESERVE of them of batches that are not urgent. What is left over when the call ends waits for another. */
 void session_allow(struct session *s, uint64_t octets, uint64_t reserve);
 void session_go(struct session *s);
-/* The answer to READ; empty: it cannot be read, and is withdrawn. */
+/* The answer to READ; empty: it cannot be read, and does not go on in this call. */
 void session_data(struct session *s, struct view bytes, uint64_t now);
 /* The answer to CHECK: does what we have begin so? */
 void session_checked(struct session *s, uint64_t sequence, bool same);

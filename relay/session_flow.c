@@ -279,7 +279,7 @@ void session_data(struct session *s, struct view bytes, uint64_t now)
 	if (out == NULL)
 		return;
 	if (bytes.length == 0 || bytes.length > out->size - out->offset) {
-		session_withdraw(s, sequence);
+		out->stopped = true;
 		return;
 	}
 	say_begin(o, out);

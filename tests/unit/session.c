@@ -207,6 +207,20 @@ Test(session, a_batch_that_is_not_wanted_is_stopped)
 	cr_assert(a.batches[1].acknowledged);
 }
 
+/* It is begun once, and the call goes on with the others. */
+Test(session, a_batch_that_cannot_be_read_does_not_end_the_call)
+{
+	kit_batch(&a, 1, 1, 90000);
+	kit_batch(&a, 2, 1, 5000);
+	a.batches[0].broken_at = 1000;
+	call(false, 0, 1000, SIZE_MAX);
+	cr_assert_eq(a.end, SESSION_END_DONE, "%s", a.text);
+	cr_assert_eq(b.end, SESSION_END_DONE, "%s", b.text);
+	cr_assert_eq(kit_part_of(&b, 1)->begun, 1);
+	cr_assert(!a.batches[0].acknowledged);
+	cr_assert(a.batches[1].acknowledged);
+}
+
 /* Nothing is owed for it, and its sender hears of it. */
 Test(session, a_batch_that_is_refused_when_it_is_whole_is_stopped)
 {

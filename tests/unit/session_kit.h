@@ -19,7 +19,8 @@ struct kit_batch {
 	uint64_t size;
 	bool tried;
 	bool acknowledged;
-	uint64_t given; /* octets read from it, over all calls */
+	uint64_t given;	    /* octets read from it, over all calls */
+	uint64_t broken_at; /* it cannot be read from there on; 0: it can */
 };
 
 /* What the other end's batches have become here. */
@@ -155,6 +156,12 @@ static inline void kit_read(struct kit_end *e, struct kit_batch *b, const struct
 {
 	cr_assert_not_null(b);
 	cr_assert_leq(event->offset + event->length, b->size);
+	if (b->broken_at > 0 && event->offset >= b->broken_at) {
+		session_data(&e->session, view_of(b->bytes, 0), now);
+		/* What is out is offered again whenever there may be more. */
+		session_offer(&e->session, b->sequence, b->class, b->size, true);
+		return;
+	}
 	b->tried = true;
 	b->given += event->length;
 	session_data(&e->session, view_of(b->bytes + event->offset, event->length), now);
