@@ -585,23 +585,36 @@ enum outcome outbox_news(struct relay *r, struct neighbour *n, struct batch_head
 	return outcome;
 }
 
+/* The batch without items that H is all of. */
+static enum outcome write_bare(
+    struct relay *r, struct neighbour *n, const struct batch_header *h, const char *name, int *fd, struct error *err)
+{
+	struct batch_writer w;
+	enum outcome outcome = file_create(&r->queue.tmp, name, fd, err);
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	outcome = batch_writer_open(&w, *fd, name, h, &r->keys, &n->keys, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = batch_writer_finish(&w, err);
+	batch_writer_release(&w);
+	if (outcome != OUTCOME_DONE) {
+		file_close(fd);
+		file_remove(&r->queue.tmp, name, NULL);
+	}
+	return outcome;
+}
+
 enum outcome outbox_bare(struct relay *r, struct neighbour *n, char name[static 40], int *fd, struct error *err)
 {
 	struct batch_header h;
-	struct batch_writer w;
 	bool fresh = false;
 	enum outcome outcome = outbox_news(r, n, &h, &fresh, err);
 
 	*fd = -1;
 	if (outcome == OUTCOME_DONE && fresh) {
 		tmp_name(name);
-		outcome = file_create(&r->queue.tmp, name, fd, err);
-		if (outcome == OUTCOME_DONE) {
-			outcome = batch_writer_open(&w, *fd, name, &h, &r->keys, &n->keys, err);
-			if (outcome == OUTCOME_DONE)
-				outcome = batch_writer_finish(&w, err);
-			batch_writer_release(&w);
-		}
+		outcome = write_bare(r, n, &h, name, fd, err);
 	}
 	batch_header_release(&h);
 	return outcome;

@@ -30,7 +30,7 @@ enum outcome outbox_news(
     struct relay *r, struct neighbour *n, struct batch_header *h, bool *fresh, struct error *err);
 /*
  * Writes a batch without items into a new file TMP_NAME in spool/tmp when there is an acknowledgement or an event that
- * no other batch took along; *FD is -1 when there is nothing to say.
+ * no other batch took along; *FD is -1 when there is nothing to say, or on failure: then nothing is left of it.
  */
 enum outcome outbox_bare(
     struct relay *r, struct neighbour *n, char tmp_name_out[static 40], int *fd, struct error *err);

@@ -531,6 +531,36 @@ Test(outbox, failing_while_acknowledged)
 	sweep("fail", 1, 3);
 }
 
+/* A descriptor that stays open would keep tmp_sweep from the file, too. */
+static int step_bare_a(void *context)
+{
+	struct net *net = context;
+	struct relay r;
+	struct neighbour *n = NULL;
+	char name[40];
+	int fd = -1;
+	bool left = false;
+
+	if (net_relay(net, "a", &r) == OUTCOME_DONE && relay_neighbour(&r, "b", &n, NULL) == OUTCOME_DONE &&
+	    n != NULL) {
+		n->peer.ack_due = true;
+		left = outbox_bare(&r, n, name, &fd, NULL) != OUTCOME_DONE &&
+		       (fd >= 0 || net_count(net, "a", "tmp") > 0);
+	}
+	return left;
+}
+
+Test(outbox, a_bare_batch_that_cannot_be_written_leaves_nothing)
+{
+	struct net net = net_open();
+
+	cr_assert_eq(fault_run(NULL, 0, step_send_b, &net), FAULT_RAN);
+	cr_assert_eq(fault_run(NULL, 0, step_pass_a, &net), FAULT_RAN);
+	for (unsigned n = 1; n < 30; n++)
+		cr_expect_eq(fault_run("fail", n, step_bare_a, &net), FAULT_RAN, "%u", n);
+	net_close(&net);
+}
+
 /* ---- ages -------------------------------------------------------------------------------------------------------- */
 
 /* The age file was lost while a message with a limited lifetime waits: it does not expire at the next host. */
