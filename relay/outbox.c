@@ -7,19 +7,22 @@
 
 static const char file_damaged[] = "its file is damaged";
 
-/* The records in the directory of a batch. */
-static size_t part_count(const struct neighbour *n, const char *part)
+/* The records in the directory of a batch; none when there is no such directory. */
+static enum outcome part_count(const struct neighbour *n, const char *part, uint64_t *count, struct error *err)
 {
 	struct names names = {0};
 	struct dir d;
-	size_t count = 0;
+	enum outcome outcome = dir_open(&d, &n->hop, part, err);
 
-	if (dir_open(&d, &n->hop, part, NULL) == OUTCOME_DONE && dir_names(&d, &names, NULL) == OUTCOME_DONE)
-		for (size_t i = 0; i < names.count; i++)
-			count += hop_is_record(names.items[i]);
+	*count = 0;
+	if (outcome != OUTCOME_DONE)
+		return err->code == EX_NOINPUT ? OUTCOME_DONE : outcome;
+	outcome = dir_names(&d, &names, err);
+	for (size_t i = 0; i < names.count; i++)
+		*count += hop_is_record(names.items[i]);
 	names_release(&names);
 	dir_close(&d);
-	return count;
+	return outcome;
 }
 
 /* ---- the end of a batch ---------------------------------------------------------------------------------- */
@@ -170,19 +173,22 @@ static enum outcome finish_batch(struct relay *r, struct neighbour *n, uint64_t 
 	const struct peer_batch *batch = peer_out(&n->peer, sequence);
 	struct peer_batch was;
 	struct dir probe;
-	enum outcome outcome = OUTCOME_DONE;
+	enum outcome outcome;
 
 	if (batch == NULL)
 		return OUTCOME_DONE;
 	was = *batch;
 	batch_file_name(batch->incarnation, sequence, file);
 	batch_part_name(batch->incarnation, sequence, part);
-	if (dir_open(&probe, &n->hop, part, err) == OUTCOME_DONE) {
+	outcome = dir_open(&probe, &n->hop, part, err);
+	if (outcome == OUTCOME_DONE) {
 		outcome = settle_part(r, n, part, forwarded, NULL, err);
 		if (outcome == OUTCOME_DONE)
 			outcome = file_remove(&probe, "recall", err);
 		if (outcome == OUTCOME_DONE)
 			outcome = dir_remove(&n->hop, part, err);
+	} else if (err->code == EX_NOINPUT) {
+		outcome = OUTCOME_DONE; /* settled before a crash */
 	}
 	dir_close(&probe);
 	if (outcome == OUTCOME_DONE)
@@ -396,10 +402,14 @@ static enum outcome adopt(
 		batch->packed = (int64_t)st.st_mtime;
 		batch->look_age = r->age.now;
 		batch_part_name(n->peer.incarnation, sequence, part);
-		batch->messages = part_count(n, part);
+		outcome = part_count(n, part, &batch->messages, err);
 		if (h.sealed)
 			memcpy(batch->sealed_for, n->keys.seal, sizeof batch->sealed_for);
-		outcome = file_read_at(fd, batch->mark, BATCH_MARK, batch->size - crypto_sign_BYTES, file, err);
+		if (outcome == OUTCOME_DONE)
+			outcome =
+			    file_read_at(fd, batch->mark, BATCH_MARK, batch->size - crypto_sign_BYTES, file, err);
+		if (outcome != OUTCOME_DONE)
+			peer_out_drop(&n->peer, batch);
 		if (n->peer.next <= sequence)
 			n->peer.next = sequence + 1;
 		n->changed = true;
@@ -457,33 +467,64 @@ static enum outcome recover_parts(struct neighbour *n, struct error *err)
 	return outcome;
 }
 
-/* Why a batch that is out cannot stay so; null when it can. */
-static const char *unfit(const struct neighbour *n, const struct peer_batch *b)
+/* Is the file of a batch what it was made? *WHY says what it is not. */
+static enum outcome unfit_file(
+    const struct neighbour *n, const struct peer_batch *b, const char **why, struct error *err)
+{
+	char name[BATCH_FILE];
+	uint64_t size;
+	int fd;
+	enum outcome outcome;
+
+	batch_file_name(b->incarnation, b->sequence, name);
+	outcome = file_open_sized(&n->out, name, &fd, &size, err);
+	file_close(&fd);
+	if (outcome == OUTCOME_LATER)
+		return outcome;
+	if (outcome == OUTCOME_NEVER && err->code == EX_NOINPUT)
+		*why = "its file is gone";
+	else if (outcome == OUTCOME_NEVER || size != b->size)
+		*why = file_damaged;
+	return OUTCOME_DONE;
+}
+
+static enum outcome unfit_records(
+    const struct neighbour *n, const struct peer_batch *b, const char **why, struct error *err)
+{
+	char name[BATCH_FILE];
+	struct dir part;
+	enum outcome outcome;
+
+	batch_part_name(b->incarnation, b->sequence, name);
+	outcome = dir_open(&part, &n->hop, name, err);
+	if (outcome == OUTCOME_DONE && file_exists(&part, "recall", NULL))
+		*why = "the operator took a message out of it";
+	dir_close(&part);
+	if (outcome == OUTCOME_DONE || err->code != EX_NOINPUT)
+		return outcome;
+	*why = "its records are gone";
+	return OUTCOME_DONE;
+}
+
+/* *WHY says why a batch that is out cannot stay so; null when it can. */
+static enum outcome unfit(const struct neighbour *n, const struct peer_batch *b, const char **why, struct error *err)
 {
 	static const uint8_t open[sizeof b->sealed_for];
-	char name[BATCH_FILE];
 	bool sealed = memcmp(b->sealed_for, open, sizeof open) != 0;
-	uint64_t size;
-	struct dir part;
-	bool recalled;
+	enum outcome outcome = OUTCOME_DONE;
 
+	*why = NULL;
 	if (b->incarnation != n->peer.incarnation)
-		return "this host has begun a new incarnation";
-	if (sealed != n->config->seal)
-		return "the option seal was changed";
-	if (sealed && memcmp(b->sealed_for, n->keys.seal, sizeof b->sealed_for) != 0)
-		return "the neighbour has a new key";
-	batch_file_name(b->incarnation, b->sequence, name);
-	if (!file_exists(&n->out, name, &size))
-		return "its file is gone";
-	if (size != b->size)
-		return file_damaged;
-	batch_part_name(b->incarnation, b->sequence, name);
-	if (dir_open(&part, &n->hop, name, NULL) != OUTCOME_DONE)
-		return "its records are gone";
-	recalled = file_exists(&part, "recall", NULL);
-	dir_close(&part);
-	return recalled ? "the operator took a message out of it" : NULL;
+		*why = "this host has begun a new incarnation";
+	else if (sealed != n->config->seal)
+		*why = "the option seal was changed";
+	else if (sealed && memcmp(b->sealed_for, n->keys.seal, sizeof b->sealed_for) != 0)
+		*why = "the neighbour has a new key";
+	else
+		outcome = unfit_file(n, b, why, err);
+	if (outcome == OUTCOME_DONE && *why == NULL)
+		outcome = unfit_records(n, b, why, err);
+	return outcome;
 }
 
 enum outcome outbox_recover(struct relay *r, struct neighbour *n, struct error *err)
@@ -496,9 +537,13 @@ enum outcome outbox_recover(struct relay *r, struct neighbour *n, struct error *
 	if (outcome == OUTCOME_DONE)
 		outcome = finish_acknowledged(r, n, &n->peer.acked, err);
 	for (size_t i = n->peer.out_count; i > 0 && outcome == OUTCOME_DONE; i--) {
-		const char *why = unfit(n, &n->peer.out[i - 1]);
+		struct error trouble = ERROR_NONE;
+		const char *why;
 
-		if (why != NULL)
+		/* What cannot be looked at stays as it is, and keeps no other back. */
+		if (unfit(n, &n->peer.out[i - 1], &why, &trouble) != OUTCOME_DONE)
+			relay_trouble(r, n->config->name, &trouble);
+		else if (why != NULL)
 			outcome = outbox_dissolve(r, n, &n->peer.out[i - 1], why, err);
 	}
 	return outcome;
@@ -549,6 +594,7 @@ enum outcome outbox_expire(struct relay *r, struct neighbour *n, struct error *e
 		struct peer_batch *b = &n->peer.out[i - 1];
 		struct expiring expiring = {UINT64_MAX, false};
 		char part[BATCH_FILE];
+		uint64_t count;
 
 		if (b->look_age > r->age.now)
 			continue;
@@ -557,8 +603,10 @@ enum outcome outbox_expire(struct relay *r, struct neighbour *n, struct error *e
 		if (outcome == OUTCOME_DONE)
 			b->look_age = expiring.look;
 		n->changed = true;
+		if (outcome == OUTCOME_DONE)
+			outcome = part_count(n, part, &count, err);
 		/* Or one that expired was finished before a crash and this was not. */
-		if (outcome == OUTCOME_DONE && (expiring.ended || part_count(n, part) < b->messages))
+		if (outcome == OUTCOME_DONE && (expiring.ended || count < b->messages))
 			outcome = outbox_dissolve(r, n, b, "a message in it has expired", err);
 	}
 	return outcome;

@@ -211,6 +211,88 @@ Test(outbox, a_lost_file_is_packed_again)
 	net_close(&net);
 }
 
+/*
+ * What cannot be looked at is not gone. Whoever runs the test may look at all: so somebody else does; the directory of a
+ * batch's records can be shut to him.
+ */
+static void as_nobody(const struct net *net)
+{
+	if (geteuid() != 0)
+		return;
+	net_run("chown -R 65534", net->root, net->root);
+	cr_assert_eq(seteuid(65534), 0);
+}
+
+static char *records_of(const struct net *net)
+{
+	char *path = net_path(net, "a", "spool/queue/neighbour-b");
+	struct names names;
+	struct dir hop;
+	char *found = NULL;
+
+	cr_assert_eq(dir_open(&hop, NULL, path, NULL), OUTCOME_DONE);
+	cr_assert_eq(dir_names(&hop, &names, NULL), OUTCOME_DONE);
+	for (size_t i = 0; i < names.count && found == NULL; i++)
+		if (text_starts(names.items[i], "batch-"))
+			found = mem_format("%s/%s", path, names.items[i]);
+	cr_assert_not_null(found);
+	names_release(&names);
+	dir_close(&hop);
+	free(path);
+	return found;
+}
+
+Test(outbox, records_that_cannot_be_looked_at_are_not_gone)
+{
+	for (int acknowledged = 0; acknowledged < 2; acknowledged++) {
+		struct net net = pair("");
+		char *records;
+
+		send_some(&net, 2);
+		as_nobody(&net);
+		net_pass(&net, "a");
+		if (acknowledged)
+			net_pass(&net, "b");
+		records = records_of(&net);
+		cr_assert_eq(chmod(records, 0), 0);
+		cr_expect_neq(net_try(&net, "a"), OUTCOME_DONE);
+		cr_expect_geq(net_log(&net, "a", " trouble "), 1);
+		cr_expect_eq(net_log(&net, "a", " acknowledged "), 0);
+		net_expect(&net, "a", "out/b", 1);
+		cr_assert_eq(chmod(records, 0700), 0);
+		finish(&net, 2);
+		cr_expect_eq(net_log(&net, "a", " dissolved "), 0);
+		cr_expect_eq(net_log(&net, "a", " made "), 1);
+		cr_expect_eq(net_log(&net, "b", " duplicate "), 0);
+		free(records);
+		net_close(&net);
+		cr_assert_eq(seteuid(getuid()), 0);
+	}
+}
+
+Test(outbox, records_that_cannot_be_counted_have_not_expired)
+{
+	struct net net = pair("");
+	struct relay r;
+	struct neighbour *n;
+	int hop;
+
+	send_some(&net, 1);
+	net_pass(&net, "a");
+	net_done(&net, net_relay(&net, "a", &r));
+	net_done(&net, relay_neighbour(&r, "b", &n, &net.err));
+	n->peer.out[0].look_age = 0;
+	hop = n->hop.fd;
+	n->hop.fd = -1;
+	cr_expect_neq(outbox_expire(&r, n, &net.err), OUTCOME_DONE);
+	n->hop.fd = hop;
+	cr_expect_eq(n->peer.out_count, 1);
+	relay_close(&r);
+	net_expect(&net, "a", "out/b", 1);
+	finish(&net, 1);
+	net_close(&net);
+}
+
 /* Cut short, or longer than it was made: it could never be sent. */
 Test(outbox, a_file_of_another_size_is_packed_again)
 {
