@@ -310,6 +310,8 @@ static void look_at_queue(struct call *c)
 
 	c->looked_at = c->now;
 	c->look_at = c->now + CALL_LOOK;
+	if (c->n->state != NEIGHBOUR_READY)
+		return; /* what was begun is ended, and no more */
 	queue_follow_log(&c->relay->queue);
 	call_contain(c, call_feed(c, &err), &err);
 	call_offer(c);
@@ -464,7 +466,7 @@ static enum outcome run(struct call *c, const struct session_options *options, s
 		account(c);
 	outcome = verdict(c, err);
 	/* What came last is to be delivered, too. */
-	if (c->n != NULL && c->session.stands)
+	if (c->n != NULL && c->session.stands && c->n->state == NEIGHBOUR_READY)
 		call_contain(c, pass_feed(c->relay, c->n, &ignored), &ignored);
 	if (c->n != NULL)
 		call_contain(c, neighbour_save(c->relay, c->n, &ignored), &ignored);

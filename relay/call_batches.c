@@ -199,6 +199,13 @@ static void ours_out(const struct peer *p, struct ranges *out)
 			ranges_add(out, p->out[i].sequence, p->out[i].sequence);
 }
 
+/* All numbers are others now, or not to be had; the next call begins with them. */
+static void heed_renewal(struct call *c, uint32_t ours)
+{
+	if (c->n->peer.incarnation != ours || c->n->state != NEIGHBOUR_READY)
+		session_finish(&c->session, SESSION_END_LEAVE);
+}
+
 static enum outcome take_news(struct call *c, struct view bytes, struct error *err)
 {
 	struct batch_header h = {.class = CLASS_URGENT};
@@ -223,9 +230,7 @@ static enum outcome take_news(struct call *c, struct view bytes, struct error *e
 	if (outcome == OUTCOME_DONE)
 		outcome = neighbour_save(c->relay, c->n, err);
 	withdraw_batches(c, &before);
-	/* All numbers are others now; the next call begins with them. */
-	if (c->n->peer.incarnation != ours)
-		session_finish(&c->session, SESSION_END_LEAVE);
+	heed_renewal(c, ours);
 	ranges_release(&before);
 	batch_header_release(&h);
 	return outcome;
@@ -328,6 +333,7 @@ void call_take_part(struct call *c, const struct session_event *event)
 	enum intake_verdict verdict = INTAKE_BUSY;
 	struct error err = ERROR_NONE;
 	enum outcome outcome = OUTCOME_DONE;
+	uint32_t ours = c->n->peer.incarnation;
 	bool refused = false;
 
 	if (part != NULL) {
@@ -340,6 +346,7 @@ void call_take_part(struct call *c, const struct session_event *event)
 			outcome = neighbour_save(c->relay, c->n, &err);
 	}
 	call_contain(c, outcome, &err);
+	heed_renewal(c, ours);
 	if (refused)
 		session_stop(&c->session, event->sequence, SESSION_STOP_REFUSED);
 	else if (c->n->peer.ack_due)

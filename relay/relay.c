@@ -155,7 +155,7 @@ enum outcome relay_open(struct relay *r, const char *path, bool verbose, struct 
 
 static void neighbour_close(struct neighbour *n)
 {
-	if (n->state != NEIGHBOUR_READY)
+	if (n->state != NEIGHBOUR_READY && n->state != NEIGHBOUR_BROKEN)
 		return;
 	peer_release(&n->peer);
 	dir_close(&n->in);
@@ -313,6 +313,26 @@ enum outcome neighbour_save(struct relay *r, struct neighbour *n, struct error *
 	return outcome;
 }
 
+/* One that cannot be loaded anew is broken: what is known of it stays for whoever works on it, but nothing more is packed. */
+static enum outcome neighbour_renew(struct relay *r, struct neighbour *n, struct error *err)
+{
+	struct peer fresh = {.next = 0};
+	enum outcome outcome = neighbour_save(r, n, err);
+
+	if (outcome == OUTCOME_DONE)
+		outcome = peer_load(&fresh, &r->queue.state, n->config->name, r->queue.incarnation, err);
+	if (outcome != OUTCOME_DONE) {
+		peer_release(&fresh);
+		neighbour_break(n, err);
+		n->unsure = true;
+		return outcome;
+	}
+	peer_release(&n->peer);
+	n->peer = fresh;
+	n->changed = true;
+	return OUTCOME_DONE;
+}
+
 enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, struct error *err)
 {
 	/* Ids given out since the old copy came back may have been given out before. */
@@ -320,21 +340,19 @@ enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, st
 
 	if (outcome == OUTCOME_DONE)
 		outcome = queue_renew(&r->queue, why, err);
-
-	for (size_t i = 0; i < r->config.neighbour_count && outcome == OUTCOME_DONE; i++) {
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	for (size_t i = 0; i < r->config.neighbour_count; i++) {
 		struct neighbour *n = &r->neighbours[i];
-		char name[LIMIT_HOST_NAME + 1];
+		struct error trouble = ERROR_NONE;
 
-		if (n->state != NEIGHBOUR_READY)
+		if (n->state != NEIGHBOUR_READY || neighbour_renew(r, n, &trouble) == OUTCOME_DONE)
 			continue;
-		outcome = neighbour_save(r, n, err);
-		snprintf(name, sizeof name, "%s", n->peer.name);
-		peer_release(&n->peer);
 		if (outcome == OUTCOME_DONE)
-			outcome = peer_load(&n->peer, &r->queue.state, name, r->queue.incarnation, err);
-		if (outcome != OUTCOME_DONE)
-			neighbour_break(n, err);
-		n->changed = outcome == OUTCOME_DONE;
+			*err = trouble;
+		else
+			relay_trouble(r, n->config->name, &trouble);
+		outcome = err->outcome;
 	}
 	return outcome;
 }

@@ -57,7 +57,8 @@ enum renewal {
 	RENEW_BATCHES, /* the numbers of batches are in doubt */
 	RENEW_ALL,     /* the ids of messages as well: our state is an old copy */
 };
-/* Begins a new incarnation: every neighbour's batches are packed again. */
+/* Begins a new incarnation: every neighbour's batches are packed again. A neighbour whose state cannot be loaded anew is
+ * broken from here on, and the others go on; the first error is returned. */
 enum outcome relay_renew(struct relay *r, enum renewal what, const char *why, struct error *err);
 
 /* Says ERR to the log, and remembers it for the exit code if nothing else was before it. Work goes on with the next. */

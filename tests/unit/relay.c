@@ -163,6 +163,40 @@ Test(relay, one_broken_neighbour_does_not_stop_the_others)
 	net_close(&net);
 }
 
+/* The state of one cannot be read when a new incarnation begins: the others begin it, and nothing stays locked. */
+Test(relay, one_that_cannot_be_renewed_does_not_stop_the_others)
+{
+	struct net net = net_open();
+	char *state = net_path(&net, "b", "spool/state/a/peer");
+	struct relay r;
+	struct neighbour *a;
+	struct neighbour *c;
+
+	net_host(&net, "b", "a c", "");
+	net_host(&net, "a", "b", "");
+	net_host(&net, "c", "b", "");
+	net_done(&net, net_relay(&net, "b", &r));
+	net_done(&net, relay_neighbour(&r, "a", &a, &net.err));
+	net_done(&net, relay_neighbour(&r, "c", &c, &net.err));
+	a->changed = true;
+	net_done(&net, neighbour_save(&r, a, &net.err));
+	cr_assert_eq(unlink(state), 0);
+	cr_assert_eq(mkdir(state, 0700), 0);
+	cr_expect_neq(relay_renew(&r, RENEW_BATCHES, "a test", &net.err), OUTCOME_DONE);
+	cr_expect_eq(a->state, NEIGHBOUR_BROKEN);
+	cr_expect_str_eq(a->peer.name, "a", "what was known of it is still there");
+	cr_expect_eq(c->state, NEIGHBOUR_READY);
+	cr_expect_eq(c->peer.incarnation, r.queue.incarnation);
+	relay_close(&r);
+	cr_assert_eq(rmdir(state), 0);
+	net_done(&net, net_relay(&net, "b", &r));
+	net_done(&net, relay_neighbour(&r, "a", &a, &net.err));
+	cr_expect_not_null(a, "nobody holds its lock");
+	relay_close(&r);
+	free(state);
+	net_close(&net);
+}
+
 /* ---- the whole way ------------------------------------------------------------------------------------------- */
 
 #define A_TO_B "route \"*\" { via = \"neighbour:b\" }\n"
