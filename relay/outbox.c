@@ -341,7 +341,8 @@ static enum outcome take_ack(struct relay *r, struct neighbour *n, const struct 
 	case ACK_TAKEN:
 		n->changed = true;
 		/* Saved before anything is deleted by it. */
-		outcome = neighbour_save(r, n, err);
+		if (done.count > 0)
+			outcome = neighbour_save(r, n, err);
 		if (outcome == OUTCOME_DONE)
 			outcome = finish_acknowledged(r, n, &done, err);
 		break;

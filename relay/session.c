@@ -252,11 +252,6 @@ bool session_news(struct session *s, struct view extensions)
 	return true;
 }
 
-void session_hold(struct session *s, bool busy)
-{
-	s->own->busy = busy;
-}
-
 void session_finish(struct session *s, enum session_end why)
 {
 	struct session_own *o = s->own;

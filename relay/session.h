@@ -138,8 +138,6 @@ void session_stop(struct session *s, uint64_t sequence, enum session_stop why);
 void session_settled(struct session *s, uint64_t sequence);
 /* Extensions of a batch header, SESSION_NEWS octets at most, to be told. False: what was given before has not left yet. */
 bool session_news(struct session *s, struct view extensions);
-/* While BUSY the call does not end for want of something to say: the driver is about to have more. */
-void session_hold(struct session *s, bool busy);
 /* Ends the call between two chunks, as WHY says. */
 void session_finish(struct session *s, enum session_end why);
 /* The connection is gone. */

@@ -382,7 +382,7 @@ static void leave(struct session *s)
 static void speak(struct session *s, bool waits_for_them, uint64_t now)
 {
 	struct session_own *o = s->own;
-	bool idle = !has_more(o) && !owes(o) && !o->busy;
+	bool idle = !has_more(o) && !owes(o);
 	bool told_before = o->idle_told;
 
 	if (o->finishing && !owes(o)) {

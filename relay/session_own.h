@@ -110,7 +110,6 @@ struct session_own {
 	uint64_t needed; /* up to the last of them with more than news: taken before the call ends */
 	bool idle_told;
 	uint64_t idle_taken;
-	bool busy;
 	bool finishing;
 	enum session_end finish;
 	struct outgoing *out;

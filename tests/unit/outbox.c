@@ -48,6 +48,30 @@ Test(outbox, packed_sent_acknowledged)
 	net_close(&net);
 }
 
+/* An acknowledgement rides in every header; most say nothing new, and are worth no wait for the disk. */
+Test(outbox, what_acknowledges_nothing_is_not_saved_at_once)
+{
+	struct net net = pair("");
+	struct batch_header h = {.incarnation = 77, .has_ack = true};
+	struct relay r;
+	struct neighbour *n;
+
+	send_some(&net, 1);
+	net_pass(&net, "a");
+	net_done(&net, net_relay(&net, "a", &r));
+	net_done(&net, relay_neighbour(&r, "b", &n, &net.err));
+	h.ack.incarnation = n->peer.incarnation;
+	cr_expect_not(n->changed);
+	net_done(&net, outbox_take_header(&r, n, &h, &net.err));
+	cr_expect(n->changed, "it waits to be saved");
+	ranges_add(&h.ack.received, 1, 1);
+	net_done(&net, outbox_take_header(&r, n, &h, &net.err));
+	net_expect(&net, "a", "out/b", 0);
+	batch_header_release(&h);
+	relay_close(&r);
+	net_close(&net);
+}
+
 /* Two that have nothing to say do not keep each other busy with acknowledgements of acknowledgements. */
 Test(outbox, silence_falls)
 {
