@@ -107,6 +107,7 @@ static enum outcome prove(struct relay *r, struct neighbour *n, const struct pee
 	if (outcome == OUTCOME_DONE && memcmp(reader->mark, b->mark, sizeof reader->mark) != 0)
 		outcome = error_set(err, EX_DATAERR, "%s is another batch", name);
 	batch_reader_release(reader);
+	sodium_memzero(&theirs, sizeof theirs);
 	free(reader);
 	file_close(&fd);
 	return outcome;
