@@ -156,6 +156,16 @@ static void on_login_failed(void *owner, const struct error *err)
 	log_trouble(s, "login", s->user, err->text);
 }
 
+static void refuse_too_soon(struct session *s, uint64_t wait)
+{
+	char text[100];
+
+	snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
+	    (unsigned long long)wait);
+	log_trouble(s, "login", s->user, text);
+	pop3_server_refuse(&s->engine, "AUTH", text);
+}
+
 static void on_login_done(void *owner, enum login_result result)
 {
 	struct session *s = owner;
@@ -171,6 +181,9 @@ static void on_login_done(void *owner, enum login_result result)
 	case LOGIN_WRONG_LAST:
 		pop3_server_refuse(&s->engine, "AUTH", "wrong user name or password");
 		break;
+	case LOGIN_TOO_SOON:
+		refuse_too_soon(s, s->login.wait);
+		break;
 	}
 	if (result == LOGIN_WRONG_LAST) {
 		s->ended = "too many wrong passwords";
@@ -184,17 +197,12 @@ static void on_login(struct session *s, const struct pop3_event *event)
 	const struct config *config = &s->settings->config;
 	struct login_attempt attempt = {config->users, NULL, event->password, s->served.origin};
 	uint64_t wait;
-	char text[100];
 
 	free(s->user);
 	attempt.user = s->user = users_said(config, event->user);
 	wait = login_begin(s->daemon->logins, &s->login, &attempt, s);
-	if (wait == 0)
-		return;
-	snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
-	    (unsigned long long)wait);
-	log_trouble(s, "login", s->user, text);
-	pop3_server_refuse(&s->engine, "AUTH", text);
+	if (wait > 0)
+		refuse_too_soon(s, wait);
 }
 
 const struct login_calls session_login_calls = {

@@ -115,6 +115,15 @@ static void on_login_failed(void *owner, const struct error *err)
 	log_end(&line);
 }
 
+static void refuse_too_soon(struct session *s, uint64_t wait)
+{
+	char text[100];
+
+	snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
+	    (unsigned long long)wait);
+	refuse(s, NULL, 454, "4.7.0", text);
+}
+
 static void on_login(void *owner, enum login_result result)
 {
 	struct session *s = owner;
@@ -129,6 +138,9 @@ static void on_login(void *owner, enum login_result result)
 		break;
 	case LOGIN_WRONG_LAST:
 		smtp_server_reply(&s->engine, 421, "4.7.0", "too many wrong passwords");
+		break;
+	case LOGIN_TOO_SOON:
+		refuse_too_soon(s, s->login.wait);
 		break;
 	case LOGIN_TROUBLE:
 		smtp_server_reply(&s->engine, 454, "4.7.0", "logging in does not work at the moment");
@@ -149,16 +161,12 @@ static void on_auth(struct session *s, const struct smtp_event *event)
 	const struct config *config = &s->settings->config;
 	struct login_attempt attempt = {config->users, NULL, event->password, s->served.origin};
 	uint64_t wait;
-	char text[100];
 
 	free(s->user);
 	attempt.user = s->user = users_said(config, event->user);
 	wait = login_begin(s->daemon->logins, &s->login, &attempt, s);
-	if (wait == 0)
-		return;
-	snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
-	    (unsigned long long)wait);
-	refuse(s, NULL, 454, "4.7.0", text);
+	if (wait > 0)
+		refuse_too_soon(s, wait);
 }
 
 /* ---- the transaction ------------------------------------------------------------------------------------- */

@@ -22,6 +22,9 @@ struct logins {
 	const struct login_calls *calls;
 	struct event_base *base;
 	struct worker *worker;
+	/* The thread's: one at a time, so that its outcome is known before the next is judged. */
+	struct login_job *busy;
+	struct job *waiting;	   /* the next one first */
 	struct login_cache *cache; /* the thread's; null: nothing is remembered */
 	struct strikes strikes;
 };
@@ -63,7 +66,6 @@ static void work(void *context, struct worker *w, struct job *jobs)
 		if (stands.length > 0)
 			sodium_memzero(stands.bytes, stands.length);
 		buf_release(&stands);
-		sodium_memzero(job->password, strlen(job->password));
 		worker_done(w, &job->job);
 	}
 }
@@ -100,20 +102,91 @@ static void settle(struct logins *l, struct login *login, const struct login_job
 	evtimer_add(login->pause, &pause);
 }
 
+static void job_free(struct login_job *job)
+{
+	sodium_memzero(job->password, strlen(job->password));
+	free(job->path);
+	free(job->user);
+	free(job->password);
+	free(job);
+}
+
+/* Puts OTHERS behind all that is in LIST. */
+static void append(struct job **list, struct job *others)
+{
+	while (*list != NULL)
+		list = &(*list)->next;
+	*list = others;
+}
+
+/* Takes the next one; whatever else its origin has waiting goes behind the others. */
+static struct login_job *take(struct logins *l)
+{
+	struct login_job *taken = (struct login_job *)l->waiting;
+	struct job **place = &l->waiting;
+	struct job *same = NULL;
+	struct job **last = &same;
+
+	l->waiting = taken->job.next;
+	while (*place != NULL) {
+		struct job *job = *place;
+
+		if (strcmp(((struct login_job *)job)->origin, taken->origin) != 0) {
+			place = &job->next;
+			continue;
+		}
+		*place = job->next;
+		*last = job;
+		last = &job->next;
+	}
+	*last = NULL;
+	append(place, same);
+	return taken;
+}
+
+static void give(struct logins *l, struct login_job *job)
+{
+	l->busy = job;
+	worker_give(l->worker, &job->job);
+}
+
+static void answer_too_soon(struct logins *l, struct login_job *job, uint64_t wait)
+{
+	struct login *login = job->login;
+
+	job_free(job);
+	login->job = NULL;
+	login->wait = wait;
+	l->calls->done(login->owner, LOGIN_TOO_SOON);
+}
+
+/* Keeps the thread at work. Those that are answered may begin anew meanwhile, and forget others. */
+static void next_turn(struct logins *l)
+{
+	while (l->busy == NULL && l->waiting != NULL) {
+		struct login_job *job = take(l);
+		uint64_t wait = strikes_wait(&l->strikes, job->origin, clock_steady());
+
+		if (wait == 0)
+			give(l, job);
+		else
+			answer_too_soon(l, job, wait);
+	}
+}
+
 static void on_done(void *context, struct job *done)
 {
 	struct logins *l = context;
 	struct login_job *job = (struct login_job *)done;
 
+	l->busy = NULL;
 	/* Also of who did not stay to hear it. */
 	if (job->outcome == OUTCOME_NEVER)
 		strikes_add(&l->strikes, job->origin, clock_steady());
 	if (job->login != NULL)
 		settle(l, job->login, job);
-	free(job->path);
-	free(job->user);
-	free(job->password);
-	free(job);
+	job_free(job);
+	next_turn(l);
 }
 
 enum outcome logins_start(
@@ -136,6 +209,10 @@ void logins_stop(struct logins *l)
 {
 	if (l == NULL)
 		return;
+	while (l->waiting != NULL)
+		login_forget(((struct login_job *)l->waiting)->login);
+	if (l->busy != NULL && l->busy->login != NULL)
+		login_forget(l->busy->login);
 	worker_stop(l->worker);
 	login_cache_free(l->cache);
 	free(l);
@@ -157,13 +234,32 @@ uint64_t login_begin(struct logins *l, struct login *login, const struct login_a
 	login->job = job;
 	login->logins = l;
 	login->owner = owner;
-	worker_give(l->worker, &job->job);
+	/* Where others wait, also when the thread has just become free, it is their turn. */
+	if (l->busy == NULL && l->waiting == NULL)
+		give(l, job);
+	else
+		append(&l->waiting, &job->job);
 	return 0;
+}
+
+/* Was JOB waiting still? */
+static bool withdraw(struct logins *l, const struct login_job *job)
+{
+	struct job **place = &l->waiting;
+
+	while (*place != NULL && *place != &job->job)
+		place = &(*place)->next;
+	if (*place == NULL)
+		return false;
+	*place = job->job.next;
+	return true;
 }
 
 void login_forget(struct login *login)
 {
-	if (login->job != NULL)
+	if (login->job != NULL && withdraw(login->logins, login->job))
+		job_free(login->job);
+	else if (login->job != NULL)
 		login->job->login = NULL;
 	if (login->pause != NULL)
 		event_free(login->pause);

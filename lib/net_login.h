@@ -1,8 +1,10 @@
 /*
  * Logging in to a server: passwords are checked beside the loop, one at a time, since each check is made to take tens of
  * milliseconds and megabytes. Who guesses waits: before he hears that he was wrong, and from then on before another guess
- * is looked at (lib/origin.h). What was right is remembered for a while (lib/net_login_cache.h), so that a client that
- * comes every minute costs next to nothing.
+ * is looked at (lib/origin.h). That is judged again when an attempt's turn comes, so that guesses that came together are no
+ * more than those that came one by one. Origins take turns: many attempts of one delay another's by two checks at most.
+ * What was right is remembered for a while (lib/net_login_cache.h), so that a client that comes every minute costs next to
+ * nothing.
  *
  *	struct session { struct login login; ... };           zero at the beginning
  *	wait = login_begin(logins, &s->login, &attempt, s)    0: `done` will be called
@@ -31,6 +33,7 @@ enum login_result {
 	LOGIN_WRONG,
 	LOGIN_WRONG_LAST, /* as often as a session may be */
 	LOGIN_TROUBLE,	  /* it could not be checked */
+	LOGIN_TOO_SOON,	  /* not looked at: others of its origin were wrong meanwhile, and `wait` is for how long */
 };
 
 struct login_calls {
@@ -39,7 +42,7 @@ struct login_calls {
 	enum outcome (*stands)(const char *path, const char *user, struct buf *out, struct error *err);
 	/* In the thread. Does PASSWORD fit? OUTCOME_NEVER when not. Takes its time, and the same for whatever STANDS. */
 	enum outcome (*check)(struct view stands, const char *password, struct error *err);
-	/* In the loop: OWNER was not let in, for the reason in ERR; told before the pause, for the log. */
+	/* In the loop: OWNER was checked and not let in, for the reason in ERR; told before the pause, for the log. */
 	void (*failed)(void *owner, const struct error *err);
 	/* In the loop: the answer is due. Once for each login_begin that gave 0, unless it was forgotten. */
 	void (*done)(void *owner, enum login_result result);
@@ -47,10 +50,11 @@ struct login_calls {
 
 /* One session's. */
 struct login {
-	struct login_job *job; /* being checked */
+	struct login_job *job; /* being checked, or waiting for that */
 	struct event *pause;   /* before a wrong one is answered */
 	unsigned failed;
-	const struct logins *logins;
+	uint64_t wait; /* with LOGIN_TOO_SOON: seconds before this origin may try again */
+	struct logins *logins;
 	void *owner;
 };
 
@@ -68,7 +72,8 @@ void logins_stop(struct logins *l); /* null-safe; nobody is called any more for 
 /* Begins to check an attempt (copied, wiped); LOGIN must not be busy with another. Instead of 0 seconds: those before this
  * origin may try again, and nothing has begun. */
 uint64_t login_begin(struct logins *l, struct login *login, const struct login_attempt *attempt, void *owner);
-/* The owner is gone, or wants to know no more: `failed` and `done` are not called. Safe at any point. */
+/* The owner is gone, or wants to know no more: `failed` and `done` are not called. Safe at any point. What was not looked at
+ * yet never is; a check that has begun counts, also when it turns out wrong. */
 void login_forget(struct login *login);
 
 #endif

@@ -238,6 +238,25 @@ subtest 'strangers' => sub {
 	$client = client(from => '127.0.3.2');
 	like($client->login('ann', 'password of ann'), qr/^\+OK/, 'others are');
 	$client->close;
+
+	# Guesses that come together are no more than those that come one by one.
+	my @guesses = map { client(from => '127.0.3.3') } 1 .. 20;
+	$_->send("USER ann\r\nPASS wrong\r\n") for @guesses;
+	$client = client(from => '127.0.3.4');
+	like($client->login('bob', 'password of bob'), qr/^\+OK/, 'somebody else is let in while many guess at once');
+	$client->close;
+	my %answers;
+	for my $guess (@guesses) {
+		$guess->reply;
+		($reply = $guess->reply // 'nothing') =~ s/\d+ seconds/some seconds/;
+		$answers{$reply}++;
+		$guess->close;
+	}
+	is_deeply(\%answers, {
+		'-ERR [AUTH] wrong user name or password' => 5,
+		'-ERR [AUTH] too many wrong passwords from your address; try again in some seconds' => 15,
+	}, '... of whom five are looked at');
+	logged(qr/^- login .*client=127\.0\.3\.3 .*reason="too many wrong passwords from your address/m, '... and that is told');
 };
 
 subtest 'what is wrong with a maildrop' => sub {
