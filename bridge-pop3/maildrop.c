@@ -238,7 +238,7 @@ static enum outcome box_open(struct dir *box, const struct dir *mail, const char
 
 static enum outcome box_lock(struct maildrop *d, bool *in_use, struct error *err)
 {
-	enum outcome outcome = lock_try_held(&d->lock, &d->box, LOCK_NAME, in_use, err);
+	enum outcome outcome = lock_try(&d->lock, &d->box, LOCK_NAME, in_use, err);
 
 	if (*in_use)
 		error_set(err, EX_TEMPFAIL, "another session has %s open", d->box.path);

@@ -6,8 +6,7 @@
 
 #include "lib/limits.h"
 
-/* *HELD: it is somebody else's. Any other failure, as no descriptors or a full disk, does not pass by waiting for him. */
-static enum outcome take(struct lock *lock, const struct dir *d, const char *name, bool *held, struct error *err)
+enum outcome lock_try(struct lock *lock, const struct dir *d, const char *name, bool *held, struct error *err)
 {
 	enum outcome outcome;
 
@@ -29,29 +28,16 @@ static enum outcome take(struct lock *lock, const struct dir *d, const char *nam
 	return OUTCOME_DONE;
 }
 
-enum outcome lock_try(struct lock *lock, const struct dir *d, const char *name, struct error *err)
-{
-	bool held;
-
-	return take(lock, d, name, &held, err);
-}
-
-enum outcome lock_try_held(struct lock *lock, const struct dir *d, const char *name, bool *held, struct error *err)
-{
-	return take(lock, d, name, held, err);
-}
-
 enum outcome lock_wait(
-    struct lock *lock, const struct dir *d, const char *name, int64_t milliseconds, struct error *err)
+    struct lock *lock, const struct dir *d, const char *name, int64_t milliseconds, bool *held, struct error *err)
 {
 	struct timespec pause = {.tv_nsec = 5000000};
 	int64_t waited = 0; /* milliseconds */
 
 	for (;;) {
-		bool held;
-		enum outcome outcome = take(lock, d, name, &held, err);
+		enum outcome outcome = lock_try(lock, d, name, held, err);
 
-		if (outcome == OUTCOME_DONE || !held || waited >= milliseconds)
+		if (outcome == OUTCOME_DONE || !*held || waited >= milliseconds)
 			return outcome;
 		nanosleep(&pause, NULL);
 		waited += pause.tv_nsec / 1000000;
@@ -62,7 +48,9 @@ enum outcome lock_wait(
 
 enum outcome lock_take(struct lock *lock, const struct dir *d, const char *name, struct error *err)
 {
-	return lock_wait(lock, d, name, LOCK_PATIENCE * 1000, err);
+	bool held;
+
+	return lock_wait(lock, d, name, LOCK_PATIENCE * 1000, &held, err);
 }
 
 void lock_release(struct lock *lock)

@@ -197,13 +197,14 @@ static enum outcome admit(struct acting *a, const struct queue_place *place, con
 static enum outcome disturb(struct acting *a, const struct queue_place *place, struct error *err)
 {
 	bool busy = false;
+	bool held;
 	struct lock slot;
-	enum outcome outcome = work_slot_try(a->queue, place->hop, place->within, &slot, err);
+	enum outcome outcome = work_slot_try(a->queue, place->hop, place->within, &slot, &held, err);
 
 	lock_release(&slot);
 	if (outcome == OUTCOME_DONE)
 		outcome = work_recover(a->queue, place->hop, &busy, err);
-	else if (err->code == EX_TEMPFAIL)
+	else if (held)
 		return error_set(err, EX_UNAVAILABLE, "%s is being delivered at this moment", place->name);
 	return outcome == OUTCOME_DONE ? error_set(err, EX_NOINPUT, "%s went back to its hop", place->name) : outcome;
 }

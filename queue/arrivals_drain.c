@@ -263,6 +263,7 @@ enum outcome arrivals_drain(struct queue *q, uint64_t *count, struct error *err)
 	struct names names;
 	struct lock lock;
 	uint64_t moved = 0;
+	bool held;
 	enum outcome outcome;
 
 	if (count == NULL)
@@ -270,10 +271,10 @@ enum outcome arrivals_drain(struct queue *q, uint64_t *count, struct error *err)
 	*count = 0;
 	if (dir_empty(&q->arrivals))
 		return OUTCOME_DONE;
-	outcome = lock_try(&lock, &q->lock, "arrivals", &own);
+	outcome = lock_try(&lock, &q->lock, "arrivals", &held, &own);
 	if (outcome == OUTCOME_DONE)
 		outcome = dir_names(&q->arrivals, &names, &own);
-	else if (own.code == EX_TEMPFAIL)
+	else if (held)
 		return OUTCOME_DONE;
 	if (outcome == OUTCOME_DONE) {
 		drain_each(q, &names, PART_SUFFIX, wipe_part, count, &first);

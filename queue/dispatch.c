@@ -444,12 +444,13 @@ enum outcome dispatch_new(
 	struct dispatch d = {.queue = q, .config = c, .age = age};
 	struct names names = {0};
 	struct lock lock;
-	enum outcome outcome = hop_lock_try(q, "new", &lock, err);
+	bool held;
+	enum outcome outcome = hop_lock_try(q, "new", &lock, &held, err);
 
 	if (count != NULL)
 		*count = 0;
 	if (outcome != OUTCOME_DONE)
-		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+		return held ? OUTCOME_DONE : outcome;
 	sync_init(&d.sync, &q->spool);
 	records_init(&d.records, q, &d.sync, keep_back, &d);
 	outcome = dir_names(&q->new, &names, err);

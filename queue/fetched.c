@@ -270,8 +270,7 @@ enum outcome fetched_open(
 	    .fd = -1,
 	    .fresh = true};
 	sync_init(&f->sync, &q->spool);
-	outcome = lock_try(&f->lock, &q->lock, lock, err);
-	*busy = outcome != OUTCOME_DONE && err->code == EX_TEMPFAIL;
+	outcome = lock_try(&f->lock, &q->lock, lock, busy, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = dir_make(&f->dir, &q->state, FETCHED_DIR, 0700, err);
 	if (outcome == OUTCOME_DONE)

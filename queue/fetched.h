@@ -9,7 +9,7 @@
  * written; the line is the commit; only then it moves to queue/new. Held files with a line are moved on by whoever opens the
  * box next, those without are thrown away: their mail is still at the server. Many messages share the waits.
  *
- *	fetched_open(&f, &queue, "provider", &age, &err);      takes the lock of the box; EX_TEMPFAIL when it is busy
+ *	fetched_open(&f, &queue, "provider", age, &busy, &err);  takes the lock of the box; BUSY: another process has it
  *	fetched_index(&f);  item = fetched_find(&f, uid); ...
  *	handover_begin_small(...);  sink_write ...
  *	fetched_lay(&f, &handover, &envelope, &item, &err);    as often as wanted
@@ -77,8 +77,8 @@ struct fetched {
 };
 
 /*
- * Opens the state of box NAME (a host name), finishes what a crash left, and holds the box's lock until fetched_close. A box
- * that another process works on is EX_TEMPFAIL with *BUSY. Damage in the midst of the file costs the lines concerned: the
+ * Opens the state of box NAME (a host name), finishes what a crash left, and holds the box's lock until fetched_close. *BUSY
+ * when it fails because another process works on the box. Damage in the midst of the file costs the lines concerned: the
  * file as it was goes to corrupt/ and the log tells. AGE is that of now.
  */
 enum outcome fetched_open(

@@ -83,9 +83,9 @@ enum outcome hop_lock(const struct queue *q, const char *hop, struct lock *lock,
 	return lock_take(lock, &q->lock, hop, err);
 }
 
-enum outcome hop_lock_try(const struct queue *q, const char *hop, struct lock *lock, struct error *err)
+enum outcome hop_lock_try(const struct queue *q, const char *hop, struct lock *lock, bool *held, struct error *err)
 {
-	return lock_try(lock, &q->lock, hop, err);
+	return lock_try(lock, &q->lock, hop, held, err);
 }
 
 void hop_bucket(uint64_t due, char out[static 32])

@@ -33,9 +33,9 @@ enum outcome hop_end(const struct queue *q, const struct dir *d, const char *end
 /* Is NAME that of a directory within a hop: a bucket, a batch, a work slot? */
 bool hop_is_part(const char *name);
 
-/* Takes the lock of a hop, waiting; or only if it is free. */
+/* Takes the lock of a hop, waiting; or only if it is free: *HELD as of lock_try. */
 enum outcome hop_lock(const struct queue *q, const char *hop, struct lock *lock, struct error *err);
-enum outcome hop_lock_try(const struct queue *q, const char *hop, struct lock *lock, struct error *err);
+enum outcome hop_lock_try(const struct queue *q, const char *hop, struct lock *lock, bool *held, struct error *err);
 
 /* The name of the bucket for what is due at age DUE. */
 void hop_bucket(uint64_t due, char out[static 32]);

@@ -157,15 +157,16 @@ static enum outcome process_hop(
 	struct settle s;
 	struct dir probe;
 	struct lock lock;
+	bool held;
 	enum outcome outcome = dir_open(&probe, &p->queue->queue, hop, err);
 	bool idle = outcome != OUTCOME_DONE || dir_empty(&probe);
 
 	dir_close(&probe);
 	if (idle)
 		return OUTCOME_DONE;
-	outcome = hop_lock_try(p->queue, hop, &lock, err);
+	outcome = hop_lock_try(p->queue, hop, &lock, &held, err);
 	if (outcome != OUTCOME_DONE)
-		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+		return held ? OUTCOME_DONE : outcome;
 	outcome = settle_init(&s, p->queue, p->config, p->age, hop, p->hooks, p->reports_left, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = process_ready(p, &s, decide, context, err);

@@ -53,10 +53,10 @@ static void show_life(struct work *w)
 /* ---- slots ----------------------------------------------------------------------------------------------- */
 
 enum outcome work_slot_try(
-    const struct queue *q, const char *hop, const char *part, struct lock *slot, struct error *err)
+    const struct queue *q, const char *hop, const char *part, struct lock *slot, bool *held, struct error *err)
 {
 	char *name = mem_format("%s-%s", hop, part);
-	enum outcome outcome = lock_try(slot, &q->lock, name, err);
+	enum outcome outcome = lock_try(slot, &q->lock, name, held, err);
 
 	free(name);
 	return outcome;
@@ -85,11 +85,12 @@ static enum outcome recover_slot(
 {
 	struct lock slot;
 	struct dir d;
-	enum outcome outcome = work_slot_try(q, hop, part, &slot, err);
+	bool held;
+	enum outcome outcome = work_slot_try(q, hop, part, &slot, &held, err);
 
 	if (outcome != OUTCOME_DONE) {
 		*busy = true;
-		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+		return held ? OUTCOME_DONE : outcome;
 	}
 	outcome = dir_open(&d, home, part, err);
 	if (outcome == OUTCOME_DONE)
@@ -135,11 +136,12 @@ static enum outcome slot_take(struct work *w, struct error *err)
 
 	for (unsigned n = 1; n <= LIMIT_WORK_SLOTS; n++) {
 		char part[16];
+		bool held;
 
 		snprintf(part, sizeof part, "work-%u", n);
 		snprintf(w->path, sizeof w->path, "%s/%s", w->hop, part);
-		outcome = work_slot_try(w->process->queue, w->hop, part, &w->slot, err);
-		if (outcome == OUTCOME_DONE || err->code != EX_TEMPFAIL)
+		outcome = work_slot_try(w->process->queue, w->hop, part, &w->slot, &held, err);
+		if (outcome == OUTCOME_DONE || !held)
 			return outcome;
 	}
 	return error_set(err, EX_TEMPFAIL,
@@ -151,10 +153,11 @@ static enum outcome slot_take(struct work *w, struct error *err)
 static enum outcome wake_all(struct work *w, struct error *err)
 {
 	struct lock lock;
-	enum outcome outcome = lock_wait(&lock, &w->process->queue->lock, w->hop, WAKE_PATIENCE, err);
+	bool held;
+	enum outcome outcome = lock_wait(&lock, &w->process->queue->lock, w->hop, WAKE_PATIENCE, &held, err);
 
 	if (outcome != OUTCOME_DONE)
-		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+		return held ? OUTCOME_DONE : outcome;
 	outcome = hop_wake(&w->home, UINT64_MAX, err);
 	lock_release(&lock);
 	return outcome;
@@ -256,10 +259,11 @@ enum outcome work_close(struct work *w, struct error *err)
 static enum outcome wake(struct work *w, struct error *err)
 {
 	struct lock lock;
-	enum outcome outcome = hop_lock_try(w->process->queue, w->hop, &lock, err);
+	bool held;
+	enum outcome outcome = hop_lock_try(w->process->queue, w->hop, &lock, &held, err);
 
 	if (outcome != OUTCOME_DONE)
-		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+		return held ? OUTCOME_DONE : outcome;
 	outcome = hop_wake(&w->home, w->process->age->now, err);
 	lock_release(&lock);
 	return outcome;
@@ -395,10 +399,11 @@ static enum outcome claim_locked(struct work *w, const char *name, struct error 
 
 enum outcome work_claims_begin(struct work *w, struct error *err)
 {
+	bool held;
 	enum outcome outcome = may_claim(w, err);
 
 	return outcome == OUTCOME_DONE
-		   ? lock_wait(&w->claiming, &w->process->queue->lock, w->hop, CLAIM_PATIENCE, err)
+		   ? lock_wait(&w->claiming, &w->process->queue->lock, w->hop, CLAIM_PATIENCE, &held, err)
 		   : outcome;
 }
 

@@ -109,9 +109,9 @@ enum outcome work_close(struct work *w, struct error *err);
  * slots only.
  */
 enum outcome work_recover(const struct queue *q, const char *hop, bool *busy, struct error *err);
-/* Takes the lock of the slot PART ("work-3") if it is free: EX_TEMPFAIL when its process lives. */
+/* Takes the lock of the slot PART ("work-3") if it is free; *HELD as of lock_try: its process lives. */
 enum outcome work_slot_try(
-    const struct queue *q, const char *hop, const char *part, struct lock *slot, struct error *err);
+    const struct queue *q, const char *hop, const char *part, struct lock *slot, bool *held, struct error *err);
 /*
  * A step of the relay pass for a hop that has a program of its own. What a crash left in slots is moved back. When no program
  * has been there for WORK_UNSERVED, mail that has waited as long is marked with 4.3.5, so that it is warned about and

@@ -229,10 +229,11 @@ enum outcome intake_recover(struct relay *r, const char *only, struct error *err
 {
 	struct lock lock;
 	struct seen seen;
-	enum outcome outcome = lock_try(&lock, &r->queue.lock, "seen", err);
+	bool held;
+	enum outcome outcome = lock_try(&lock, &r->queue.lock, "seen", &held, err);
 
 	if (outcome != OUTCOME_DONE)
-		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+		return held ? OUTCOME_DONE : outcome;
 	outcome = seen_open(&seen, &r->queue.state, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = recover_all(r, only, &seen, err);

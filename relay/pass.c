@@ -77,10 +77,11 @@ static enum outcome empty_hop(struct relay *r, const char *hop, struct error *er
 	struct names parts = {0};
 	struct dir top;
 	struct lock lock;
-	enum outcome outcome = hop_lock_try(&r->queue, hop, &lock, err);
+	bool held;
+	enum outcome outcome = hop_lock_try(&r->queue, hop, &lock, &held, err);
 
 	if (outcome != OUTCOME_DONE)
-		return err->code == EX_TEMPFAIL ? OUTCOME_DONE : outcome;
+		return held ? OUTCOME_DONE : outcome;
 	outcome = hop_open(&r->queue, hop, &top, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = hop_parts(&top, &parts, err);

@@ -245,6 +245,7 @@ static enum outcome neighbour_open(
     struct relay *r, struct neighbour *n, const struct config_neighbour *config, struct error *err)
 {
 	struct error why = ERROR_NONE;
+	bool held;
 	enum outcome outcome;
 
 	*n = (struct neighbour){.config = config,
@@ -254,14 +255,14 @@ static enum outcome neighbour_open(
 	    .hop = DIR_CLOSED,
 	    .lock = LOCK_NONE};
 	snprintf(n->hop_name, sizeof n->hop_name, "neighbour-%s", config->name);
-	outcome = hop_lock_try(&r->queue, n->hop_name, &n->lock, &why);
+	outcome = hop_lock_try(&r->queue, n->hop_name, &n->lock, &held, &why);
+	if (outcome != OUTCOME_DONE && held) {
+		n->state = NEIGHBOUR_BUSY; /* another pass is at it */
+		return OUTCOME_DONE;
+	}
 	if (outcome != OUTCOME_DONE) {
-		n->state = NEIGHBOUR_BUSY;
-		if (why.code == EX_TEMPFAIL)
-			return OUTCOME_DONE; /* another pass is at it */
-		neighbour_break(n, &why);
 		if (err != NULL)
-			*err = why;
+			*err = why; /* still to be opened: whoever asks next hears of it as well */
 		return outcome;
 	}
 	outcome = neighbour_load(r, n, &why);

@@ -49,7 +49,8 @@ enum outcome relay_open(struct relay *r, const char *config_path, bool verbose, 
 void relay_close(struct relay *r);
 
 /* The neighbour NAME, opened and locked. *N is null when there is none of that name, or somebody else works on it, or it is
- * broken (which is logged): that is no failure, but ERR, which may be null, then says why, for who can do nothing without it. */
+ * broken (which is logged): that is no failure, but ERR, which may be null, then says why, for who can do nothing without it.
+ * A lock that cannot be had is a failure, and tried again by whoever asks next. */
 enum outcome relay_neighbour(struct relay *r, const char *name, struct neighbour **n, struct error *err);
 /* Saves a neighbour's state if it changed. */
 enum outcome neighbour_save(struct relay *r, struct neighbour *n, struct error *err);

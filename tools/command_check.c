@@ -146,17 +146,20 @@ static void check_locks(struct checking *c)
 	struct lock first;
 	struct lock second;
 	struct error err = ERROR_NONE;
+	bool held;
 
-	if (lock_try(&first, &c->tool->queue.lock, "check", &err) != OUTCOME_DONE) {
-		if (err.code != EX_TEMPFAIL)
+	if (lock_try(&first, &c->tool->queue.lock, "check", &held, &err) != OUTCOME_DONE) {
+		if (!held)
 			tell(c, HEALTH_ERROR, err.text);
 		return;
 	}
-	if (lock_try(&second, &c->tool->queue.lock, "check", &err) == OUTCOME_DONE) {
+	if (lock_try(&second, &c->tool->queue.lock, "check", &held, &err) == OUTCOME_DONE) {
 		say(c, HEALTH_ERROR,
 		    "locks do not hold in %s: two relays at once could do harm (is it a network file system?)",
 		    c->tool->queue.lock.path);
 		lock_release(&second);
+	} else if (!held) {
+		tell(c, HEALTH_ERROR, err.text);
 	}
 	lock_release(&first);
 }

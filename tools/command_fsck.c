@@ -100,11 +100,12 @@ static enum outcome lock_slot(
 {
 	struct names names = {0};
 	struct dir d;
-	enum outcome outcome = work_slot_try(f->queue, hop, part, lock_next(f), err);
+	bool held;
+	enum outcome outcome = work_slot_try(f->queue, hop, part, lock_next(f), &held, err);
 
 	if (outcome == OUTCOME_DONE)
 		f->lock_count++;
-	if (outcome == OUTCOME_DONE || err->code != EX_TEMPFAIL)
+	if (outcome == OUTCOME_DONE || !held)
 		return outcome;
 	outcome = dir_open(&d, top, part, err);
 	if (outcome == OUTCOME_DONE)

@@ -69,9 +69,10 @@ enum outcome fsck_arrivals(struct fsck *f, struct error *err)
 {
 	struct names names;
 	struct lock lock;
-	enum outcome outcome = lock_try(&lock, &f->queue->lock, "arrivals", err);
+	bool held;
+	enum outcome outcome = lock_try(&lock, &f->queue->lock, "arrivals", &held, err);
 
-	if (outcome != OUTCOME_DONE && err->code == EX_TEMPFAIL) {
+	if (outcome != OUTCOME_DONE && held) {
 		fsck_note(f, "%s was not looked at: it is being drained", f->queue->arrivals.path);
 		*err = ERROR_NONE;
 		return OUTCOME_DONE;

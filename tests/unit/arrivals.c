@@ -357,12 +357,27 @@ Test(arrivals, one_drains_at_a_time)
 	struct buf bytes;
 	char *name = sealed_log(&k, 2, &bytes);
 	struct lock lock;
+	bool held;
 
-	kit_done(&k, lock_try(&lock, &k.queue.lock, "arrivals", &k.err));
+	kit_done(&k, lock_try(&lock, &k.queue.lock, "arrivals", &held, &k.err));
 	cr_expect_eq(drain(&k), 0);
 	kit_expect(k.root, "arrivals", 1);
 	lock_release(&lock);
 	cr_expect_eq(drain(&k), 2);
+	free(name);
+	buf_release(&bytes);
+	kit_close(&k);
+}
+
+Test(arrivals, a_lock_that_cannot_be_had_is_told)
+{
+	struct queue_kit k;
+	struct buf bytes;
+	char *name = sealed_log(&k, 1, &bytes);
+
+	kit_spoil_lock(k.root, "spool/lock/arrivals");
+	kit_spoilt_told(arrivals_drain(&k.queue, NULL, &k.err), &k.err);
+	kit_expect(k.root, "arrivals", 1);
 	free(name);
 	buf_release(&bytes);
 	kit_close(&k);

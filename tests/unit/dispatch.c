@@ -744,6 +744,18 @@ Test(dispatch, another_one_at_work_is_no_error)
 	kit_close(&k);
 }
 
+Test(dispatch, a_lock_that_cannot_be_had_is_told)
+{
+	struct queue_kit k;
+
+	kit_open(&k, WORLD);
+	kit_send(&k, "maria@village.example.org", "joe");
+	kit_spoil_lock(k.root, "spool/lock/new");
+	kit_spoilt_told(dispatch_new(&k.queue, &k.config, &k.age, NULL, &k.err), &k.err);
+	kit_expect(k.root, "queue/new", 1);
+	kit_close(&k);
+}
+
 /* While nobody can say who has a mailbox, nothing is returned for the lack of one. */
 Test(dispatch, what_cannot_be_judged_now_stays)
 {

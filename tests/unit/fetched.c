@@ -230,6 +230,20 @@ Test(fetched, one_at_a_time)
 	kit_close(&k);
 }
 
+Test(fetched, a_lock_that_cannot_be_had_is_told)
+{
+	struct queue_kit k;
+	struct fetched f;
+	bool busy = true;
+
+	kit_open(&k, KIT_PLAIN);
+	kit_spoil_lock(k.root, "spool/lock/fetch-box");
+	kit_spoilt_told(fetched_open(&f, &k.queue, "box", 1, &busy, &k.err), &k.err);
+	cr_expect_not(busy);
+	fetched_close(&f);
+	kit_close(&k);
+}
+
 Test(fetched, a_torn_end_is_cut_off_and_damage_before_it_is_told)
 {
 	struct queue_kit k;

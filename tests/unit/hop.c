@@ -118,16 +118,23 @@ Test(hop, one_works_on_it)
 	struct queue_kit k;
 	struct lock mine;
 	struct lock other;
+	bool held = true;
 
 	kit_open(&k, KIT_PLAIN);
-	kit_done(&k, hop_lock_try(&k.queue, "smtp", &mine, &k.err));
-	cr_expect_eq(hop_lock_try(&k.queue, "smtp", &other, &k.err), OUTCOME_LATER);
+	kit_done(&k, hop_lock_try(&k.queue, "smtp", &mine, &held, &k.err));
+	cr_expect_not(held);
+	cr_expect_eq(hop_lock_try(&k.queue, "smtp", &other, &held, &k.err), OUTCOME_LATER);
 	cr_expect_eq(k.err.code, EX_TEMPFAIL);
-	kit_done(&k, hop_lock_try(&k.queue, "local", &other, &k.err));
+	cr_expect(held);
+	kit_done(&k, hop_lock_try(&k.queue, "local", &other, &held, &k.err));
 	lock_release(&other);
 	lock_release(&mine);
 	kit_done(&k, hop_lock(&k.queue, "smtp", &mine, &k.err));
 	lock_release(&mine);
+	held = true;
+	kit_spoil_lock(k.root, "spool/lock/lmtp");
+	kit_spoilt_told(hop_lock_try(&k.queue, "lmtp", &other, &held, &k.err), &k.err);
+	cr_expect_not(held);
 	kit_close(&k);
 }
 

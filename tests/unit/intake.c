@@ -298,6 +298,16 @@ Test(intake, one_octet_changed_anywhere_yields_nothing)
 	post_close(&p);
 }
 
+Test(intake, a_lock_that_cannot_be_had_is_told)
+{
+	struct post p;
+
+	post_open(&p);
+	kit_spoil_lock(p.net.root, "b/spool/lock/seen");
+	kit_spoilt_told(net_try(&p.net, "b"), &p.net.err);
+	post_close(&p);
+}
+
 Test(intake, a_damaged_one_is_kept_with_its_reason_and_asked_for_again)
 {
 	static const struct letter letter = {1, "0=joe", NULL, 0};

@@ -108,6 +108,19 @@ Test(process, somebody_else_at_it_is_no_error)
 	kit_close(&k);
 }
 
+Test(process, a_lock_that_cannot_be_had_is_told)
+{
+	struct queue_kit k;
+
+	kit_open(&k, SMTP);
+	kit_send(&k, "maria@city.example.org", "joe");
+	kit_dispatch(&k);
+	kit_spoil_lock(k.root, "spool/lock/local");
+	kit_spoilt_told(process_local(&k.process, &k.err), &k.err);
+	kit_expect(k.root, "mail/joe/new", 0);
+	kit_close(&k);
+}
+
 Test(process, more_than_a_group)
 {
 	struct queue_kit k;

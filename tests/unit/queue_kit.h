@@ -86,6 +86,25 @@ static inline enum outcome kit_flush(void *context, struct error *err)
 	return OUTCOME_DONE;
 }
 
+/* A directory where the lock NAME ("spool/lock/new") would be: it cannot be opened, which is EX_TEMPFAIL but not "held". */
+static inline void kit_spoil_lock(const char *root, const char *name)
+{
+	char *path = mem_format("%s/%s", root, name);
+
+	unlink(path);
+	cr_assert_eq(mkdir(path, 0700), 0, "%s", path);
+	free(path);
+}
+
+/* Was that told, and not taken for somebody else at work? */
+static inline void kit_spoilt_told(enum outcome outcome, struct error *err)
+{
+	cr_expect_eq(outcome, OUTCOME_LATER);
+	cr_expect_eq(err->code, EX_TEMPFAIL);
+	cr_expect_not_null(strstr(err->text, "cannot open the lock"), "%s", err->text);
+	*err = ERROR_NONE;
+}
+
 static inline void kit_detach(struct queue_kit *k)
 {
 	queue_close(&k->queue);

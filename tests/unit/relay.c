@@ -120,6 +120,39 @@ Test(relay, ages_go_on_within_a_call)
 	net_close(&net);
 }
 
+/* A neighbour whose lock cannot be had is not one that another process works on, however often it is asked for. */
+Test(relay, a_lock_that_cannot_be_had_is_told)
+{
+	struct net net = net_open();
+	struct neighbour *n;
+	struct relay r;
+
+	net_host(&net, "a", "b", "");
+	kit_spoil_lock(net.root, "a/spool/lock/neighbour-b");
+	net_done(&net, net_relay(&net, "a", &r));
+	cr_expect_neq(relay_neighbour(&r, "b", &n, NULL), OUTCOME_DONE);
+	cr_expect_null(n);
+	for (int i = 0; i < 2; i++)
+		kit_spoilt_told(relay_neighbour(&r, "b", &n, &net.err), &net.err);
+	relay_close(&r);
+	kit_spoilt_told(net_try(&net, "a"), &net.err);
+	net_close(&net);
+}
+
+/* Nor what lies in the hop of a neighbour that is taken out. */
+Test(relay, a_lock_of_a_lost_hop_that_cannot_be_had_is_told)
+{
+	struct net net = net_open();
+
+	net_host(&net, "a", "b", "route \"b.example.org\" { via = \"neighbour:b\" }\n");
+	net_send(&net, "a", "joe@a.example.org", "joe@b.example.org");
+	net_pass(&net, "a");
+	net_configure(&net, "a", "", "", "");
+	kit_spoil_lock(net.root, "a/spool/lock/neighbour-b");
+	kit_spoilt_told(net_try(&net, "a"), &net.err);
+	net_close(&net);
+}
+
 Test(relay, what_it_cannot_start_with)
 {
 	static const struct {

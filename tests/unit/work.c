@@ -59,9 +59,10 @@ Test(work, what_a_crash_left_is_ready_again)
 			break;
 		case 1: {
 			struct lock lock;
+			bool held;
 
 			/* Slot 1 is held for a moment by somebody who only looks. */
-			kit_done(&k, work_slot_try(&k.queue, "smtp", "work-1", &lock, &k.err));
+			kit_done(&k, work_slot_try(&k.queue, "smtp", "work-1", &lock, &held, &k.err));
 			kit_done(&k, work_open(&w[0], &k.process, "smtp", &k.err));
 			cr_expect_str_eq(w[0].path, "smtp/work-2");
 			kit_expect_list(&k, "smtp/work-1: 0=x@a.example\n");
@@ -92,12 +93,13 @@ Test(work, other_slots_are_emptied_as_well)
 	struct queue_kit k;
 	struct lock lock;
 	struct work w;
+	bool held;
 
 	open_world(&k, "x@a.example");
 	kit_send(&k, "m@city.example.org", "y@b.example");
 	kit_dispatch(&k);
 	die_with_one(&k);
-	kit_done(&k, work_slot_try(&k.queue, "smtp", "work-1", &lock, &k.err));
+	kit_done(&k, work_slot_try(&k.queue, "smtp", "work-1", &lock, &held, &k.err));
 	die_with_one(&k);
 	kit_expect_list(&k, "smtp/work-1: 0=x@a.example\nsmtp/work-2: 0=y@b.example\n");
 	lock_release(&lock);
@@ -178,6 +180,7 @@ Test(work, due_ones_wake)
 	struct names names;
 	struct settle_item *item;
 	struct lock lock;
+	bool held;
 
 	open_world(&k, "x@a.example");
 	kit_done(&k, work_open(&w, &k.process, "smtp", &k.err));
@@ -188,7 +191,7 @@ Test(work, due_ones_wake)
 	cr_expect_eq(ready(&k, &w, 10, &names), 0);
 	names_release(&names);
 	k.age.now += 300 + HOP_BUCKET;
-	kit_done(&k, hop_lock_try(&k.queue, "smtp", &lock, &k.err));
+	kit_done(&k, hop_lock_try(&k.queue, "smtp", &lock, &held, &k.err));
 	cr_expect_eq(ready(&k, &w, 10, &names), 0, "somebody has the hop: another time");
 	names_release(&names);
 	lock_release(&lock);
@@ -274,6 +277,7 @@ Test(work, claims_that_fail)
 	struct work w;
 	struct names names;
 	struct lock lock;
+	bool held;
 	char *destination;
 	char *parent;
 	struct entry e;
@@ -284,7 +288,7 @@ Test(work, claims_that_fail)
 	cr_assert_eq(ready(&k, &w, 10, &names), 1);
 	cr_expect_eq(work_claim(&w, "village.aaaaaaa.9+0", &k.err), OUTCOME_NEVER);
 	cr_expect_eq(k.err.code, EX_NOINPUT);
-	kit_done(&k, hop_lock_try(&k.queue, "smtp", &lock, &k.err));
+	kit_done(&k, hop_lock_try(&k.queue, "smtp", &lock, &held, &k.err));
 	cr_expect_eq(work_claim(&w, names.items[0], &k.err), OUTCOME_LATER);
 	cr_expect_eq(k.err.code, EX_TEMPFAIL);
 	lock_release(&lock);

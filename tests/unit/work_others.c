@@ -151,6 +151,51 @@ Test(work_others, the_operator_waits_for_what_is_being_delivered)
 }
 
 /* One of two records is taken into a slot that is newer than what this process knows of the queue. */
+/* Else nothing is delivered any more, and nothing said. */
+Test(work_others, locks_that_cannot_be_had_are_told)
+{
+	struct queue_kit k;
+	struct work w;
+	struct names names;
+
+	open_world(&k, "x@a.example");
+	kit_spoil_lock(k.root, "spool/lock/smtp");
+	kit_spoilt_told(work_open(&w, &k.process, "smtp", &k.err), &k.err); /* waking everything */
+	kit_close(&k);
+
+	open_world(&k, "x@a.example");
+	kit_done(&k, work_open(&w, &k.process, "smtp", &k.err));
+	cr_assert_eq(ready(&k, &w, 10, &names), 1);
+	kit_spoil_lock(k.root, "spool/lock/smtp");
+	kit_spoilt_told(work_claim(&w, names.items[0], &k.err), &k.err);
+	names_release(&names);
+	kit_spoilt_told(work_ready(&w, 10, &names, &k.err), &k.err);
+	names_release(&names);
+	kit_done(&k, work_close(&w, &k.err));
+	kit_close(&k);
+}
+
+Test(work_others, locks_of_slots_that_cannot_be_had_are_told)
+{
+	struct queue_kit k;
+	struct work w;
+	struct id id;
+	size_t count;
+	bool busy;
+
+	kit_open(&k, SMTP);
+	id = kit_send(&k, "m@city.example.org", "x@a.example");
+	kit_dispatch(&k);
+	die_with_one(&k);
+	kit_spoil_lock(k.root, "spool/lock/smtp-work-1");
+	kit_spoilt_told(work_open(&w, &k.process, "smtp", &k.err), &k.err);
+	kit_spoilt_told(work_recover(&k.queue, "smtp", &busy, &k.err), &k.err);
+	kit_spoilt_told(work_unserved(&k.process, "smtp", &k.err), &k.err);
+	kit_spoilt_told(queue_act(&k.queue, QUEUE_HOLD, &id, &count, &k.err), &k.err);
+	kit_expect_list(&k, "smtp/work-1: 0=x@a.example\n");
+	kit_close(&k);
+}
+
 Test(work_others, a_record_in_a_new_slot_is_found)
 {
 	struct queue_kit k;
