@@ -1,5 +1,6 @@
 #include "relay/intake.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "lib/alloc.h"
@@ -571,26 +572,25 @@ static enum outcome copy_in(
 	struct batch_header h;
 	struct fd_sink sink;
 	struct stat st;
-	uint64_t left = 0;
+	uint64_t left;
 	uint64_t at = 0;
 	enum outcome outcome;
 
-	if (fstat(from, &st) == 0) {
-		uint64_t size = (uint64_t)st.st_size;
-
-		/* Of what is not even a batch by its header, no more is copied than is kept. */
-		if (batch_peek(from, name, &h, NULL) != OUTCOME_DONE && size > DAMAGED_KEEP)
-			size = DAMAGED_KEEP;
-		batch_header_release(&h);
-		if (size / 2 > r->config.max_size + INTAKE_SPARE)
-			return error_set(err, EX_TEMPFAIL,
-			    "%s has %llu octets, more than any batch that this host would take (max-size)", name,
-			    (unsigned long long)size);
-		outcome = queue_room(&r->queue, size, err);
-		if (outcome != OUTCOME_DONE)
-			return outcome;
-		left = size;
-	}
+	/* What cannot be looked at, as when its server is away (ESTALE), is not damaged. */
+	if (fstat(from, &st) != 0)
+		return error_errno(err, errno, "cannot ask for the size of %s", name);
+	left = (uint64_t)st.st_size;
+	/* Of what is not even a batch by its header, no more is copied than is kept. */
+	if (batch_peek(from, name, &h, NULL) != OUTCOME_DONE && left > DAMAGED_KEEP)
+		left = DAMAGED_KEEP;
+	batch_header_release(&h);
+	if (left / 2 > r->config.max_size + INTAKE_SPARE)
+		return error_set(err, EX_TEMPFAIL,
+		    "%s has %llu octets, more than any batch that this host would take (max-size)", name,
+		    (unsigned long long)left);
+	outcome = queue_room(&r->queue, left, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
 	tmp_name(copy);
 	outcome = file_create(&r->queue.tmp, copy, fd, err);
 	if (outcome != OUTCOME_DONE)

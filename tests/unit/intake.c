@@ -1,7 +1,26 @@
 #include "relay/intake.h"
 
+#include <errno.h>
+
 #include "tests/unit/fault.h"
 #include "tests/unit/relay_kit.h"
+
+/* Which look at an open file "….pb" fails, as when its server is away; zero: none does. */
+static unsigned look_failing;
+
+int fstat(int fd, struct stat *st)
+{
+	char *link = mem_format("/proc/self/fd/%d", fd);
+	char path[500];
+	ssize_t length = look_failing > 0 ? readlink(link, path, sizeof path) : 0;
+
+	free(link);
+	if (length > 3 && memcmp(path + length - 3, ".pb", 3) == 0 && --look_failing == 0) {
+		errno = ESTALE;
+		return -1;
+	}
+	return fstatat(fd, "", st, AT_EMPTY_PATH);
+}
 
 /* a makes batches by hand, b takes them in; c is another neighbour of b. */
 struct post {
@@ -325,6 +344,31 @@ Test(intake, a_damaged_one_is_kept_with_its_reason_and_asked_for_again)
 	net_expect(&p.net, "b", "tmp", 0);
 	free(path);
 	post_close(&p);
+}
+
+/* It is not damaged, whichever look at it fails: nothing of it is lost. */
+Test(intake, one_that_cannot_be_looked_at_stays)
+{
+	static const struct letter letter = {1, "0=joe", NULL, 0};
+	bool failed = true;
+
+	for (unsigned n = 1; failed; n++) {
+		struct post p;
+
+		cr_assert_lt(n, 20);
+		post_open(&p);
+		put_simple(&p, 1, &letter, 1);
+		look_failing = n;
+		net_try(&p.net, "b");
+		failed = look_failing == 0;
+		look_failing = 0;
+		net_expect(&p.net, "b", "corrupt", 0);
+		net_pass(&p.net, "b");
+		net_expect_mails(&p.net, "b", "joe", 1);
+		cr_expect_eq(batches_for_b(&p), 0);
+		cr_expect(failed || n > 2, "%u", n);
+		post_close(&p);
+	}
 }
 
 /* A signed batch whose second item is no message: all or nothing. */
