@@ -56,11 +56,25 @@ static void note_signal(int number)
 	interrupted = number;
 }
 
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+#define ENDINGS (sizeof endings / sizeof endings[0])
+
+/* What is ignored, as under nohup(1), stays so. */
+static void signals_note(struct sigaction usual[static ENDINGS])
+{
+	struct sigaction note = {.sa_handler = note_signal};
+
+	for (size_t i = 0; i < ENDINGS; i++) {
+		sigaction(endings[i], NULL, &usual[i]);
+		if (usual[i].sa_handler != SIG_IGN)
+			sigaction(endings[i], &note, NULL);
+	}
+}
+
 /* The same from a terminal, unseen. A signal that ends the program must not leave the terminal blind. */
 static enum outcome line_ask(const char *prompt, char *out, struct error *err)
 {
-	struct sigaction note = {.sa_handler = note_signal};
-	struct sigaction usual;
+	struct sigaction usual[ENDINGS];
 	struct termios seen;
 	struct termios unseen;
 	enum outcome outcome;
@@ -69,13 +83,14 @@ static enum outcome line_ask(const char *prompt, char *out, struct error *err)
 		return line_read(out, err);
 	unseen = seen;
 	unseen.c_lflag &= ~(tcflag_t)ECHO;
-	sigaction(SIGINT, &note, &usual);
+	signals_note(usual);
 	fprintf(stderr, "%s: ", prompt);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &unseen);
 	outcome = line_read(out, err);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &seen);
 	fputc('\n', stderr);
-	sigaction(SIGINT, &usual, NULL);
+	for (size_t i = 0; i < ENDINGS; i++)
+		sigaction(endings[i], &usual[i], NULL);
 	if (interrupted != 0)
 		raise(interrupted);
 	return outcome;
