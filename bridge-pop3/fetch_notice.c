@@ -1,14 +1,10 @@
 #include "bridge-pop3/fetch_notice.h"
 
-#include <sodium.h>
-
 #include "lib/text.h"
 #include "queue/header.h"
 
 /* So much of a stranger's field is shown. */
 #define SHOWN_MAX 300
-/* RFC 2047 2: an encoded word has 75 octets at most; 12 are its frame, and base64 makes four of three. */
-#define WORD_OCTETS 45
 
 /* The field NAME, unfolded and made visible, appended to OUT; nothing when there is none. */
 static void field_show(struct view head, const char *name, struct buf *out)
@@ -24,27 +20,6 @@ static void field_show(struct view head, const char *name, struct buf *out)
 	buf_release(&plain);
 }
 
-/* TEXT as encoded words, each with whole characters (RFC 2047 5), on lines of their own. */
-static void encoded_words(struct view text, struct buf *out)
-{
-	char word[sodium_base64_ENCODED_LEN(WORD_OCTETS, sodium_base64_VARIANT_ORIGINAL)];
-
-	while (text.length > 0) {
-		size_t length = 0;
-		size_t step;
-		uint32_t point;
-
-		while (length < text.length && (step = utf8_next(view_from(text, length), &point)) > 0 &&
-		       length + step <= WORD_OCTETS)
-			length += step;
-		if (length == 0)
-			return;
-		sodium_bin2base64(word, sizeof word, text.bytes, length, sodium_base64_VARIANT_ORIGINAL);
-		buf_format(out, "\r\n =?utf-8?B?%s?=", word);
-		text = view_from(text, length);
-	}
-}
-
 /* Encoded words of the message are understood by mail programs here too, if they are whole. */
 static void write_subject(const struct fetch_notice *n, struct buf *out)
 {
@@ -54,11 +29,11 @@ static void write_subject(const struct fetch_notice *n, struct buf *out)
 	field_show(n->head, "Subject", &subject);
 	buf_format(out, "Subject: %s", n->subject);
 	if (subject.length > 0)
-		buf_text(out, ":");
+		buf_text(out, ":\r\n ");
 	if (view_has_8bit(view_buf(&subject)))
-		encoded_words(view_buf(&subject), out);
-	else if (subject.length > 0)
-		buf_format(out, "\r\n %s", buf_string(&subject));
+		header_encode(view_buf(&subject), out);
+	else
+		buf_view(out, view_buf(&subject));
 	buf_text(out, "\r\n");
 	buf_release(&subject);
 }

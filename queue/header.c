@@ -1,5 +1,7 @@
 #include "queue/header.h"
 
+#include <sodium.h>
+
 #include "lib/text.h"
 
 #define HEADER_CHUNK ((size_t)8192)
@@ -143,4 +145,44 @@ bool header_is_bulk(struct view body)
 		bulk |= view_same(view_buf(&word), view_text(words[i]));
 	buf_release(&word);
 	return bulk;
+}
+
+/* RFC 2047 2: a line with an encoded word is at most 76 characters; 36 octets of UTF-8 make 48 of base64. */
+#define WORD_OCTETS 36
+
+/* The next character of *TEXT, taken off it. */
+static struct view character_next(struct view *text)
+{
+	uint32_t point;
+	size_t step = utf8_next(*text, &point);
+	struct view character = step > 0 ? view_of(text->bytes, step) : view_text("\xef\xbf\xbd");
+
+	*text = view_from(*text, step > 0 ? step : 1);
+	return character;
+}
+
+void header_encode(struct view text, struct buf *out)
+{
+	char base64[sodium_base64_ENCODED_LEN(WORD_OCTETS, sodium_base64_VARIANT_ORIGINAL)];
+	const char *between = "";
+
+	while (text.length > 0) {
+		uint8_t word[WORD_OCTETS];
+		size_t length = 0;
+
+		/* Whole characters only (RFC 2047 5). */
+		while (text.length > 0) {
+			struct view rest = text;
+			struct view character = character_next(&rest);
+
+			if (character.length > sizeof word - length)
+				break;
+			memcpy(word + length, character.bytes, character.length);
+			length += character.length;
+			text = rest;
+		}
+		sodium_bin2base64(base64, sizeof base64, word, length, sodium_base64_VARIANT_ORIGINAL);
+		buf_format(out, "%s=?utf-8?B?%s?=", between, base64);
+		between = "\r\n ";
+	}
 }

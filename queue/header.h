@@ -22,5 +22,10 @@ bool header_find(struct view section, const char *name, struct view *body);
 bool header_is_bulk(struct view body);
 /* A body unfolded (RFC 5322 2.2.3) and without white space around it, appended to OUT. */
 void header_unfold(struct view body, struct buf *out);
+/*
+ * TEXT, UTF-8, as encoded words (RFC 2047) with a folding between two of them, appended to OUT. There is room for a short field
+ * name before the first. An octet that is part of no character is encoded as U+FFFD.
+ */
+void header_encode(struct view text, struct buf *out);
 
 #endif

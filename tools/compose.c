@@ -1,7 +1,5 @@
 #include "tools/compose.h"
 
-#include <sodium.h>
-
 #include "lib/limits.h"
 #include "lib/text.h"
 #include "queue/canonical.h"
@@ -234,29 +232,6 @@ enum outcome compose_recipients(
 /* ---- what is missing -------------------------------------------------------------------------------------
  */
 
-/* RFC 2047 2: a line with an encoded word is at most 76 characters; 36 octets of UTF-8 make 48 of base64. */
-#define WORD_OCTETS 36
-
-static void encoded_words(struct view v, struct buf *out)
-{
-	char base64[sodium_base64_ENCODED_LEN(WORD_OCTETS, sodium_base64_VARIANT_ORIGINAL)];
-	const char *between = "";
-
-	while (v.length > 0) {
-		uint32_t point;
-		size_t part = 0;
-		size_t step;
-
-		/* Whole characters only (RFC 2047 5). */
-		while ((step = utf8_next(view_from(v, part), &point)) > 0 && part + step <= WORD_OCTETS)
-			part += step;
-		sodium_bin2base64(base64, sizeof base64, v.bytes, part, sodium_base64_VARIANT_ORIGINAL);
-		buf_format(out, "%s=?utf-8?B?%s?=", between, base64);
-		between = "\r\n ";
-		v = view_from(v, part);
-	}
-}
-
 static void quoted_string(struct view v, struct buf *out)
 {
 	buf_byte(out, '"');
@@ -294,7 +269,7 @@ static void display_name(const char *name, struct buf *out)
 	text_visible(view_text(name), 400, &visible);
 	v = view_buf(&visible);
 	if (view_has_8bit(v)) {
-		encoded_words(v, out);
+		header_encode(v, out);
 		buf_text(out, "\r\n");
 	} else if (is_phrase(v) && strstr(name, "=?") == NULL) {
 		buf_view(out, v);

@@ -189,3 +189,34 @@ Test(header, unfold_joins_lines_and_trims)
 		buf_release(&out);
 	}
 }
+
+/* Whole characters in words of 36 octets; what is none becomes U+FFFD, wherever it stands. */
+Test(header, encoded_words)
+{
+	static const char *const cases[][2] = {
+	    {"", ""},
+	    {"J\xc3\xb6rg", "=?utf-8?B?SsO2cmc=?="},
+	    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xb6z",
+		"=?utf-8?B?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=?=\r\n =?utf-8?B?w7Z6?="},
+	    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xb6z",
+		"=?utf-8?B?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYcO2?=\r\n =?utf-8?B?eg==?="},
+	    {"\xff", "=?utf-8?B?77+9?="},
+	    {"a\xff", "=?utf-8?B?Ye+/vQ==?="},
+	    {"\xc3", "=?utf-8?B?77+9?="},
+	    {"\xc3z", "=?utf-8?B?77+9eg==?="},
+	    {"\xed\xa0\x80", "=?utf-8?B?77+977+977+9?="},
+	    {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xf0\x9f",
+		"=?utf-8?B?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh?=\r\n =?utf-8?B?77+977+9?="},
+	    {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+		"=?utf-8?B?77+977+977+977+977+977+977+977+977+977+977+977+9?=\r\n =?utf-8?B?77+9?="},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct buf out;
+
+		buf_init(&out, 1000);
+		header_encode(view_text(cases[i][0]), &out);
+		cr_expect_str_eq(buf_string(&out), cases[i][1], "case %zu: %s", i, buf_string(&out));
+		buf_release(&out);
+	}
+}
