@@ -10,14 +10,6 @@
 
 /* ---- which boxes --------------------------------------------------------------------------------------------- */
 
-static const struct config_fetch *section_find(const struct config *c, const char *name)
-{
-	for (size_t i = 0; i < c->fetch_count; i++)
-		if (strcmp(c->fetches[i].name, name) == 0)
-			return &c->fetches[i];
-	return NULL;
-}
-
 static void box_add(struct fetch *f, const struct config_fetch *section)
 {
 	for (size_t i = 0; i < f->box_count; i++)
@@ -32,7 +24,7 @@ static enum outcome boxes_choose(struct fetch *f, const struct fetch_start *star
 
 	f->boxes = mem_array(c->fetch_count + 1, sizeof f->boxes[0]);
 	for (size_t i = 0; i < start->name_count; i++) {
-		const struct config_fetch *section = section_find(c, start->names[i]);
+		const struct config_fetch *section = config_fetch(c, start->names[i]);
 
 		if (section == NULL)
 			return error_set(

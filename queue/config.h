@@ -227,7 +227,9 @@ bool config_calls(const struct config_neighbour *n);
 const struct config_destination *config_destination(const struct config *c, const char *name);
 /* Does HOST, a name or an address with or without brackets, mean this machine itself: localhost, or an address of loopback? */
 bool config_this_machine(const char *host);
-/* The name by which the SMTP programs know this host: NAME if given, else the first domain, else the host's name. */
+/* The section fetch NAME; null: there is none. */
+const struct config_fetch *config_fetch(const struct config *c, const char *name);
+/* The name by which this host is known in mail: NAME if given, else the first domain, else the host's name. */
 const char *config_mail_name(const struct config *c, const char *name);
 /* "SERVICE:ADDRESS" of smtpd's listen option: smtp, submission, submissions, lmtp; without a service it is smtp. */
 enum listen_service { LISTEN_SMTP, LISTEN_SUBMISSION, LISTEN_SUBMISSIONS, LISTEN_LMTP };

@@ -32,6 +32,14 @@ bool config_this_machine(const char *host)
 	       strcmp(host, "::1") == 0;
 }
 
+const struct config_fetch *config_fetch(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->fetch_count; i++)
+		if (strcmp(c->fetches[i].name, name) == 0)
+			return &c->fetches[i];
+	return NULL;
+}
+
 const char *config_mail_name(const struct config *c, const char *name)
 {
 	if (name != NULL)

@@ -284,7 +284,7 @@ static void look_at_box(struct fsck *f, const char *path, const char *name)
 	if (s.held > 0)
 		fsck_note(f, "%s/%s.held holds %zu files; the next run of packetboat-fetch sees to them", path, name,
 		    s.held);
-	if (fetch_section(&f->tool->config, name) == NULL)
+	if (config_fetch(&f->tool->config, name) == NULL)
 		fsck_note(f, "%s/%s is of a box that no section fetch names any more", path, name);
 	fetched_summary_release(&s);
 }

@@ -92,14 +92,6 @@ void health_corrupt(const struct queue *q, health_tell *tell, void *context)
 		    q->corrupt.path);
 }
 
-const struct config_fetch *fetch_section(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->fetch_count; i++)
-		if (strcmp(config->fetches[i].name, name) == 0)
-			return &config->fetches[i];
-	return NULL;
-}
-
 static void health_box(const char *name, const struct config_fetch *section, const struct fetched_summary *s,
     const struct queue *q, health_tell *tell, void *context)
 {
@@ -167,7 +159,7 @@ void health_boxes(
 		struct fetched_summary summary;
 
 		if (fetched_look(&q->state, names.items[i], &summary, NULL) == OUTCOME_DONE)
-			health_box(names.items[i], fetch_section(config, names.items[i]), &summary, q, tell, context);
+			health_box(names.items[i], config_fetch(config, names.items[i]), &summary, q, tell, context);
 		fetched_summary_release(&summary);
 	}
 	names_release(&names);

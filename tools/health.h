@@ -21,8 +21,6 @@ void health_corrupt(const struct queue *q, health_tell *tell, void *context);
  * more. */
 void health_boxes(
     const struct config *config, const struct queue *q, const struct age *age, health_tell *tell, void *context);
-/* The section fetch NAME; null: there is none. */
-const struct config_fetch *fetch_section(const struct config *config, const char *name);
 /* peer_load without a lock, to look only; a damaged file is EX_DATAERR with a sentence that says who sees to it. */
 enum outcome peer_look(const struct queue *q, const char *name, struct peer *p, struct error *err);
 /* "3h ahead", "2d behind, or its mail takes that long", for a neighbour's clock; null when it is near ours. */

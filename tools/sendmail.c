@@ -30,11 +30,6 @@ static void fault(void *context, const struct error *err)
 	}
 }
 
-static const char *first_domain(const struct config *c)
-{
-	return c->domains.count > 0 ? c->domains.items[0] : c->host;
-}
-
 /* ---- who sends -------------------------------------------------------------------------------------------
  */
 
@@ -57,7 +52,7 @@ static enum outcome sender_parse(struct submission *s, struct error *err)
 		return error_context(err, "the sender");
 	/* Whoever answers must find the way back, so a bare name gets our domain. */
 	if (a.kind == ADDRESS_LOCAL)
-		a.domain = view_text(first_domain(s->config));
+		a.domain = view_text(config_mail_name(s->config, NULL));
 	s->envelope.sender = mem_format("%.*s%s%.*s", (int)a.local.length, (const char *)a.local.bytes,
 	    a.domain.length > 0 ? "@" : "", (int)a.domain.length, (const char *)a.domain.bytes);
 	return OUTCOME_DONE;
@@ -244,7 +239,7 @@ static void envelope_fill(struct submission *s, struct envelope *e, size_t from,
 
 static void additions_make(struct submission *s, struct buf *out)
 {
-	const char *domain = first_domain(s->config);
+	const char *domain = config_mail_name(s->config, NULL);
 	char id[LIMIT_ID];
 	char *message_id;
 	char *address = s->envelope.sender[0] != '\0'

@@ -292,6 +292,23 @@ Test(config, local_domains_are_ours_and_the_host)
 	fixture_close(&f);
 }
 
+Test(config, sections_and_the_name_for_mail)
+{
+	struct fixture f = fixture_open();
+
+	load_good(&f, "host = village\n"
+		      "fetch \"one\" { server = \"pop.example.org:995\" user = u password = p to = ann }\n"
+		      "fetch \"two\" { server = \"pop.example.org:995\" user = v password = p to = ann }\n");
+	cr_expect_eq(config_fetch(&f.config, "two"), &f.config.fetches[1]);
+	cr_expect_eq(config_fetch(&f.config, "one"), &f.config.fetches[0]);
+	cr_expect_null(config_fetch(&f.config, "tw"));
+	cr_expect_str_eq(config_mail_name(&f.config, NULL), "village");
+	cr_expect_str_eq(config_mail_name(&f.config, "mail.d.example"), "mail.d.example");
+	load_good(&f, "host = village domains = { \"d.example\", \"e.example\" }\n");
+	cr_expect_str_eq(config_mail_name(&f.config, NULL), "d.example");
+	fixture_close(&f);
+}
+
 Test(config, syntax_of_the_file)
 {
 	struct fixture f = fixture_open();
