@@ -117,7 +117,14 @@ subtest 'over TCP, on a line that breaks' => sub {
 	for (1 .. 4) {
 		call($a, {kill_after => 0.15 * $_});
 	}
-	is(call($a)->{code}, 0, 'after the caller was killed again and again');
+	# Who answered the last may still be at it.
+	my $code = 75;
+	for (1 .. 50) {
+		$code = call($a)->{code};
+		last if $code != 75;
+		select undef, undef, undef, 0.2;
+	}
+	is($code, 0, 'after the caller was killed again and again');
 	arrives($b, 'bob', 'again big killed', 'once more each message once');
 
 	subtest 'strangers' => sub {
