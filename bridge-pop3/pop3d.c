@@ -1,6 +1,7 @@
 #include "bridge-pop3/pop3d.h"
 
 #include "lib/alloc.h"
+#include "lib/daemon.h"
 
 /* Descriptors that connections leave to the rest; a session that is logged in has two or three of its own besides. */
 #define FILES_KEPT 64
@@ -89,6 +90,8 @@ static enum outcome daemon_begin(struct pop3d *d, const struct server_start *sta
 		outcome = settings_tls(d->settings, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = server_become(d->server, c->user, c->group, start->terminal, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = daemon_become_owner(d->settings->config.spool, err);
 	if (outcome == OUTCOME_DONE && c->certificate == NULL)
 		outcome = settings_tls(d->settings, err);
 	return outcome == OUTCOME_DONE ? parts_start(d, start->verbose, err) : outcome;
@@ -96,8 +99,13 @@ static enum outcome daemon_begin(struct pop3d *d, const struct server_start *sta
 
 static enum outcome alone_begin(struct pop3d *d, const struct server_start *start, struct error *err)
 {
-	enum outcome outcome = settings_tls(d->settings, err);
+	const struct config *config = &d->settings->config;
+	enum outcome outcome = OUTCOME_DONE;
 
+	if (config->pop3d.server.certificate == NULL)
+		outcome = daemon_become_owner(config->spool, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = settings_tls(d->settings, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = server_alone(d->server, err);
 	return outcome == OUTCOME_DONE ? parts_start(d, start->verbose, err) : outcome;

@@ -1,5 +1,7 @@
 #include "bridge-smtp/smtpd.h"
 
+#include "lib/daemon.h"
+
 /* Descriptors that connections leave to the spool. */
 #define FILES_KEPT 64
 
@@ -114,6 +116,8 @@ static enum outcome daemon_begin(struct smtpd *d, const struct server_start *sta
 		outcome = settings_tls(d->settings, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = server_become(d->server, c->user, c->group, start->terminal, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = daemon_become_owner(d->settings->config.spool, err);
 	if (outcome == OUTCOME_DONE && c->certificate == NULL)
 		outcome = settings_tls(d->settings, err);
 	return outcome == OUTCOME_DONE ? threads_start(d, start->verbose, err) : outcome;
@@ -121,8 +125,13 @@ static enum outcome daemon_begin(struct smtpd *d, const struct server_start *sta
 
 static enum outcome alone_begin(struct smtpd *d, const struct server_start *start, struct error *err)
 {
-	enum outcome outcome = settings_tls(d->settings, err);
+	const struct config *config = &d->settings->config;
+	enum outcome outcome = OUTCOME_DONE;
 
+	if (config->smtpd.server.certificate == NULL)
+		outcome = daemon_become_owner(config->spool, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = settings_tls(d->settings, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = server_alone(d->server, err);
 	return outcome == OUTCOME_DONE ? threads_start(d, start->verbose, err) : outcome;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -141,6 +142,32 @@ enum outcome daemon_known(const char *user, const char *group, struct error *err
 	return find_user(user, group, &uid, &gid, err);
 }
 
+/* Groups first: without root they cannot be changed any more. USER null: one without a name, who is in no other group. */
+static enum outcome become(const char *user, uid_t uid, gid_t gid, struct error *err)
+{
+	int grouped = user != NULL ? initgroups(user, gid) : setgroups(1, &gid);
+
+	if (user == NULL)
+		user = "the owner";
+	if (grouped != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+		return error_errno(err, errno, "cannot become %s", user);
+	if (uid != 0 && setuid(0) == 0)
+		return error_set(err, EX_OSERR, "cannot become %s for good: root can be had back", user);
+	return OUTCOME_DONE;
+}
+
+enum outcome daemon_become_owner(const char *path, struct error *err)
+{
+	const struct passwd *owner;
+	struct stat st;
+
+	if (geteuid() != 0 || stat(path, &st) != 0 || st.st_uid == 0)
+		return OUTCOME_DONE;
+	owner = getpwuid(st.st_uid);
+	return become(
+	    owner == NULL ? NULL : owner->pw_name, st.st_uid, owner == NULL ? st.st_gid : owner->pw_gid, err);
+}
+
 enum outcome daemon_become(const char *user, const char *group, struct error *err)
 {
 	uid_t uid = 0;
@@ -155,12 +182,7 @@ enum outcome daemon_become(const char *user, const char *group, struct error *er
 		return error_set(
 		    err, EX_NOPERM, "cannot become %s: only root can; start it as root or as %s", user, user);
 	}
-	/* Groups first: without root they cannot be changed any more. */
-	if (initgroups(user, gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
-		return error_errno(err, errno, "cannot become %s", user);
-	if (uid != 0 && setuid(0) == 0)
-		return error_set(err, EX_OSERR, "cannot become %s for good: root can be had back", user);
-	return OUTCOME_DONE;
+	return become(user, uid, gid, err);
 }
 
 enum outcome daemon_own(const char *path, const char *user, const char *group, struct error *err)

@@ -17,6 +17,11 @@ void daemon_notify(const char *state);
 /* Becomes USER (and GROUP, null: the user's) for good, with the user's supplementary groups; EX_CONFIG for an unknown name. Not root
  * already: an error unless that user is who runs. */
 enum outcome daemon_become(const char *user, const char *group, struct error *err);
+/*
+ * Root becomes the owner of PATH for good, with his groups: what root made there its owner could not use. Nothing where root is the
+ * owner, PATH is not there, or somebody else runs.
+ */
+enum outcome daemon_become_owner(const char *path, struct error *err);
 /* Are there such a user and group? EX_CONFIG when not. */
 enum outcome daemon_known(const char *user, const char *group, struct error *err);
 /* Gives PATH, made as root, to whom daemon_become will be. */

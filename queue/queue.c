@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "lib/alloc.h"
+#include "lib/daemon.h"
 #include "lib/text.h"
 #include "queue/hop.h"
 #include "queue/maildir.h"
@@ -188,7 +189,9 @@ enum outcome queue_open(struct queue *q, const char *path, const char *host, str
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		*parts[i].dir = DIR_CLOSED;
 	snprintf(q->host, sizeof q->host, "%s", host);
-	outcome = dir_open(&q->spool, NULL, path, err);
+	outcome = daemon_become_owner(path, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_open(&q->spool, NULL, path, err);
 	/* Copying tools leave out empty directories: one that is missing is made, if this is a spool at all. */
 	if (outcome == OUTCOME_DONE)
 		outcome = dir_open(&q->queue, &q->spool, "queue", err);

@@ -47,7 +47,7 @@ struct queue {
  * Makes the directories of a spool at PATH (mode 0700), and its incarnation. What stands already is kept.
  */
 enum outcome queue_make(const char *path, struct error *err);
-/* Opens the spool of HOST at PATH. EX_CONFIG with advice when it is not there; EX_NOPERM when it is not writable. */
+/* Opens the spool of HOST at PATH, as its owner if root runs (daemon_become_owner). EX_CONFIG with advice when it is not there; EX_NOPERM when it is not writable. */
 enum outcome queue_open(struct queue *q, const char *path, const char *host, struct error *err);
 void queue_close(struct queue *q);
 

@@ -279,6 +279,8 @@ static enum outcome begin(struct listener *l, struct error *err)
 	if (outcome == OUTCOME_DONE && l->config.relay.user != NULL)
 		outcome = daemon_become(l->config.relay.user, l->config.relay.group, err);
 	if (outcome == OUTCOME_DONE)
+		outcome = daemon_become_owner(l->config.spool, err);
+	if (outcome == OUTCOME_DONE)
 		outcome = dir_open(&l->spool, NULL, l->config.spool, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = log_open(&l->log, &l->spool, "log", err);

@@ -343,6 +343,7 @@ sub begin {
 	my $self = bless {host => $host, name => $argv[0], base => $base, log_at => length $host->log_text}, $class;
 
 	$self->{notify} = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$base.notify") or die "cannot make $base.notify: $!\n";
+	chmod 0666, "$base.notify"; # the daemon may become another user
 	my $pid = fork // die "cannot fork: $!\n";
 	if ($pid == 0) {
 		eval {
