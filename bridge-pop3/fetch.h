@@ -119,7 +119,6 @@ struct fetch_box {
 	bool connected;
 	bool heard;	      /* something came */
 	bool exact;	      /* the last text was as long as it was listed */
-	bool proving;	      /* the text of `mail` is whole, as it seems; the answer to a probe will tell */
 	bool again;	      /* it ended at a message: another one passes that by */
 	size_t postponed;     /* message that is passed by, for another session; FETCH_UNKNOWN: none */
 	bool planned;	      /* the listing is there */
@@ -141,6 +140,7 @@ struct fetch_box {
 	struct buf header;	/* the answer to TOP */
 	uint64_t header_octets; /* of it, those that did not fit included */
 
+	bool careful;  /* requests are said one at a time: a text was not as long as it was listed */
 	bool stumbled; /* a session of this run ended at a message, this one: */
 	size_t stumbled_number;
 	char *stumbled_uid;

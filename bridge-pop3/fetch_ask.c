@@ -189,7 +189,7 @@ static enum outcome ask_one(struct fetch_box *b, size_t number, struct error *er
  */
 static size_t ahead(const struct fetch_box *b)
 {
-	return b->exact ? FETCH_AHEAD : 1;
+	return b->exact && !b->careful ? FETCH_AHEAD : 1;
 }
 
 /* The message at which the connection was lost before has a session of its own, so that it keeps no other back. */

@@ -47,7 +47,7 @@ void fetch_session_begin(struct fetch_box *b)
 	    (unsigned)b->section->connect, &handlers, b);
 	pop3_client_init(&b->client, &b->options);
 	b->spoke = true;
-	b->connected = b->heard = b->again = b->proving = b->exact = false;
+	b->connected = b->heard = b->again = b->exact = false;
 	b->postponed = FETCH_UNKNOWN;
 }
 
@@ -276,13 +276,13 @@ static bool must_be_proved(struct fetch_box *b, size_t number)
 	if (b->exact)
 		return false;
 	if (pop3_client_under_way(&b->client) > 0) {
-		/* Answers to other requests are on their way: it is received once more, alone. */
+		/* Answers to other requests are on their way: it is received once more, alone, as all are from here on. */
 		fetch_mail_drop(&b->mail);
-		b->broken = true;
+		b->broken = b->careful = true;
 		b->progress++;
 		return true;
 	}
-	b->proving = true;
+	b->under_way++;
 	pop3_client_probe(&b->client, later == 0 ? number : number + 1 + randombytes_uniform((uint32_t)later));
 	return true;
 }
@@ -533,7 +533,7 @@ static bool handle(
 		b->plan.messages[event->number].delete = true;
 		break;
 	case POP3_CLIENT_PROBED:
-		b->proving = false;
+		b->under_way--;
 		*outcome = take(b, b->mail.number, err);
 		break;
 	case POP3_CLIENT_FAILED:

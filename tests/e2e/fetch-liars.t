@@ -147,6 +147,21 @@ subtest 'a server that counts octets as it likes' => sub {
 	is($pop->sessions, 1, 'nor was a second session needed');
 };
 
+for (['', {}], [', without UIDs', {uids => undef}]) {
+	my ($name, $options) = @$_;
+	subtest "a server that counts some octets as it likes$name" => sub {
+		my @names = map { "m$_" } 1 .. 20;
+		my $pop = Pop->new(messages => [map { message($_) } @names], %$options, octets => sub {
+			my ($text, $file) = @_;
+			return length($text) + ($text =~ tr/\n//) + ($file =~ /[37]$/ ? 30 : 0) });
+		box_of($pop);
+		run_is(0, undef, 'takes a little longer');
+		once(\@names, 'all here');
+		is_deeply([$pop->names], [], 'and gone there');
+		is($pop->sessions, 2, 'a second session was enough');
+	};
+}
+
 subtest 'a message at which the connection is lost' => sub {
 	my $pop = Pop->new(messages => \@three, say => {RETR => sub { $_[1] =~ / 1$/ ? 'drop' : undef }});
 	box_of($pop);
