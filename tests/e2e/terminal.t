@@ -41,11 +41,14 @@ sub ask {
 	my ($host, $slave, $name, %ignored) = @_;
 	my $pid = fork // die "fork: $!";
 	return $pid if $pid;
-	$SIG{$_} = 'IGNORE' for keys %ignored;
+	# Whatever started this test, perhaps nohup(1).
+	$SIG{$_} = $ignored{$_} ? 'IGNORE' : 'DEFAULT' for qw(INT TERM HUP QUIT);
 	open(STDIN, '<&', $slave) && open(STDOUT, '>', '/dev/null') && open(STDERR, '>', '/dev/null') or POSIX::_exit(1);
 	exec(Hosts::program('packetboat'), '-c', $host->conf, 'user', 'add', $name) or POSIX::_exit(1);
 }
 
+$SIG{ALRM} = sub { die "a program that should have ended has not\n" };
+alarm 120;
 my ($master, $slave) = terminal();
 plan skip_all => 'no terminal can be made here' unless $slave;
 my $net = Hosts->new;
