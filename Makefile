@@ -168,7 +168,7 @@ check: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS) $(TEST_TOOLS) | build/have-test
 	@$(call run_prove,fault) || :
 	@tests/summary $(RESULTS) unit replay dialogue e2e fault
 
-#: make unit, replay, dialogue, e2e, fault      one kind of test; FULL=1 visits half of the crash points in `fault`, FULL=2 all
+#: make unit, replay, dialogue, e2e, fault      one kind of test; FULL=1 visits a third of the crash points in `fault`, FULL=2 all
 unit: $(UNIT_PROGRAMS)
 	@SAN='$(SAN)' $(run_units)
 replay: $(REPLAY_PROGRAMS)

@@ -53,7 +53,7 @@ sub sweep {
 }
 
 $Sweep::sample = 10 unless $ENV{SAMPLE};
-$Sweep::stride = 3;
+$Sweep::stride = 4;
 sweep($_) for 'kill:%d', 'fail:%d:28';
 sweep($_, uids => undef) for 'kill:%d', 'fail:%d:28';
 done_testing;

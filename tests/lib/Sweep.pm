@@ -1,6 +1,6 @@
 # Sweep: stops a program at the N-th change it makes to the file system (PACKETBOAT_FAULT, see lib/file.h), lets
 # everything recover and looks whether each message arrived exactly once. A sample of the positions in `make check`;
-# FULL=1 visits one of two (or of so many as the test says), by chance which; FULL=2 every one. FROM=N begins at N.
+# FULL=1 visits one of three (or of so many as the test says), by chance which; FULL=2 every one. FROM=N begins at N.
 package Sweep;
 
 use strict;
@@ -10,7 +10,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 our $sample = $ENV{SAMPLE} || 16;
-our $stride = 2;
+our $stride = 3;
 
 sub text {
 	my ($subject) = @_;
