@@ -8,7 +8,6 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "relay/intake.h"
-#include "relay/outbox.h"
 #include "relay/pass.h"
 
 /* Octets read from the line at once. */
@@ -92,9 +91,7 @@ static void begin_talk(struct call *c)
 			session_have(&c->session, c->parts.items[i].sequence, c->parts.items[i].size, hash);
 	}
 	if (outcome == OUTCOME_DONE)
-		outcome = outbox_recover(c->relay, c->n, &err);
-	if (outcome == OUTCOME_DONE)
-		outcome = pass_feed(c->relay, c->n, &err);
+		outcome = pass_prepare(c->relay, c->n, &err);
 	if (outcome != OUTCOME_DONE)
 		session_finish(&c->session, SESSION_END_LEAVE);
 	call_contain(c, outcome, &err);
@@ -127,9 +124,9 @@ static void look_who(struct call *c, struct view hint)
 
 	for (size_t i = 0; i < r->config.neighbour_count; i++) {
 		const struct config_neighbour *config = &r->config.neighbours[i];
-		const struct public_keys *keys = relay_lookup(r, config->name);
+		const struct public_keys *keys = &r->neighbours[i].keys;
 
-		if (keys == NULL)
+		if (keys->host[0] == '\0')
 			continue;
 		session_hint(keys, &r->keys.public, expected);
 		if (sodium_memcmp(expected, hint.bytes, sizeof expected) != 0)

@@ -6,7 +6,6 @@
 
 #include "lib/clock.h"
 #include "relay/carrier.h"
-#include "relay/outbox.h"
 #include "relay/pass.h"
 
 /* A neighbour that is being called. */
@@ -117,9 +116,7 @@ static enum outcome make_ready(struct calling *c, const char *name, struct error
 	if (outcome == OUTCOME_DONE && c->n == NULL)
 		return err->outcome; /* if it is broken, whoever found that has told of it */
 	if (outcome == OUTCOME_DONE)
-		outcome = outbox_recover(r, c->n, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = pass_feed(r, c->n, err);
+		outcome = pass_prepare(r, c->n, err);
 	if (outcome != OUTCOME_DONE)
 		relay_trouble(r, name, err);
 	return outcome;
@@ -212,14 +209,6 @@ bool calls_due(struct relay *r, const struct neighbour *n)
 	return ledger_next(&l, n->config, &w, &r->age, now, &why) <= now;
 }
 
-/* On standard error, unless it is said already; the exit code. */
-static int tell(const struct error *err)
-{
-	if (err->text[0] != '\0')
-		fprintf(stderr, "packetboat-relay: %s\n", err->text);
-	return err->code != EX_OK ? err->code : EX_TEMPFAIL;
-}
-
 /* In a process of its own. What failed before in the same way is not said again: the trouble is what is news. */
 static _Noreturn void call_alone(const char *config_path, bool verbose, const char *name)
 {
@@ -231,7 +220,7 @@ static _Noreturn void call_alone(const char *config_path, bool verbose, const ch
 		err = r.trouble;
 		relay_close(&r);
 	}
-	_exit(err.outcome == OUTCOME_DONE ? EX_OK : tell(&err));
+	_exit(err.outcome == OUTCOME_DONE ? EX_OK : relay_leave(&err));
 }
 
 static int cannot_begin(const char *config_path, bool verbose, const char *name, int errnum)
@@ -245,7 +234,7 @@ static int cannot_begin(const char *config_path, bool verbose, const char *name,
 		relay_trouble(&r, name, &err);
 		relay_close(&r);
 	}
-	return tell(&err);
+	return relay_leave(&err);
 }
 
 int calls_run(const char *config_path, bool verbose, const struct strings *names)

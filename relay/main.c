@@ -24,13 +24,6 @@ struct invocation {
 	int count;
 };
 
-static int leave(const struct error *err)
-{
-	if (err->text[0] != '\0')
-		fprintf(stderr, "packetboat-relay: %s\n", err->text);
-	return err->code != EX_OK ? err->code : EX_TEMPFAIL;
-}
-
 /* Whoever is at standard input: an address, where it can be told. */
 static enum outcome answer(struct relay *r, struct error *err)
 {
@@ -75,11 +68,11 @@ static int run_once(const struct invocation *v)
 	int code = EX_OK;
 
 	if (relay_open(&r, v->config_path, v->verbose, &err) != OUTCOME_DONE)
-		return leave(&err);
+		return relay_leave(&err);
 	if (run_command(&r, v, &due, &err) != OUTCOME_DONE)
-		code = leave(&err);
+		code = relay_leave(&err);
 	else if (r.trouble.outcome != OUTCOME_DONE)
-		code = leave(&r.trouble);
+		code = relay_leave(&r.trouble);
 	relay_close(&r);
 	/* Calls may last: no lock is held meanwhile but of those that are called. */
 	if (due.count > 0) {
@@ -102,7 +95,7 @@ static int run_listen(const struct invocation *v)
 		fputs(usage, stderr);
 		return EX_USAGE;
 	}
-	return listen_serve(&start, &err) == OUTCOME_DONE ? EX_OK : leave(&err);
+	return listen_serve(&start, &err) == OUTCOME_DONE ? EX_OK : relay_leave(&err);
 }
 
 int main(int argc, char **argv)

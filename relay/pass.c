@@ -277,6 +277,13 @@ enum outcome pass_feed(struct relay *r, struct neighbour *n, struct error *err)
 	return pack_for(r, n, err);
 }
 
+enum outcome pass_prepare(struct relay *r, struct neighbour *n, struct error *err)
+{
+	enum outcome outcome = outbox_recover(r, n, err);
+
+	return outcome == OUTCOME_DONE ? pass_feed(r, n, err) : outcome;
+}
+
 /* ---- the passes ------------------------------------------------------------------------------------------ */
 
 enum outcome pass_run(struct relay *r, struct strings *due, struct error *err)

@@ -79,6 +79,13 @@ void relay_complain(void *context, const char *sentence)
 	fprintf(stderr, "packetboat-relay: %s\n", sentence);
 }
 
+int relay_leave(const struct error *err)
+{
+	if (err->text[0] != '\0')
+		relay_complain(NULL, err->text);
+	return err->code != EX_OK ? err->code : EX_TEMPFAIL;
+}
+
 static enum outcome open_parts(struct relay *r, struct error *err)
 {
 	struct dir keys;

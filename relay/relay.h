@@ -44,6 +44,8 @@ struct relay {
 
 /* Says SENTENCE on standard error; a config_complain. */
 void relay_complain(void *context, const char *sentence);
+/* Says ERR on standard error, unless its text is empty because it is said already; the exit code. */
+int relay_leave(const struct error *err);
 /* Mistakes in the configuration are said on standard error at once; ERR's text is empty then. */
 enum outcome relay_open(struct relay *r, const char *config_path, bool verbose, struct error *err);
 void relay_close(struct relay *r);
