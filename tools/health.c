@@ -92,48 +92,71 @@ void health_corrupt(const struct queue *q, health_tell *tell, void *context)
 		    q->corrupt.path);
 }
 
-static void health_box(const char *name, const struct config_fetch *section, const struct fetched_summary *s,
-    const struct queue *q, health_tell *tell, void *context)
+static void health_failure(
+    const struct config_fetch *section, const struct fetched_summary *s, health_tell *tell, void *context)
 {
 	char since[DATE_TEXT];
 	struct buf why;
 
-	if (section == NULL)
-		tell_format(tell, context, HEALTH_WARNING,
-		    "%s/fetch/%s tells of %zu message%s in a box that no section fetch names any more; remove it, "
-		    "unless the "
-		    "section comes back",
-		    q->state.path, name, s->mail + s->notices, s->mail + s->notices == 1 ? "" : "s");
-	if (section != NULL && s->notices > 0)
-		tell_format(tell, context, HEALTH_NOTE,
-		    "%zu message%s of box %s stay%s there, too large or in a loop: who they are for was told",
-		    s->notices, s->notices == 1 ? "" : "s", name, s->notices == 1 ? "s" : "");
-	if (section == NULL || s->failures == 0)
-		return;
 	date_rfc3339(s->failing_since, since);
 	buf_init(&why, LIMIT_REASON);
 	text_visible(view_text(s->failure == NULL ? "" : s->failure), LIMIT_REASON, &why);
 	tell_format(tell, context, HEALTH_WARNING, "box %s could not be emptied %llu time%s in a row, since %s: %s",
-	    name, (unsigned long long)s->failures, s->failures == 1 ? "" : "s", since, buf_string(&why));
+	    section->name, (unsigned long long)s->failures, s->failures == 1 ? "" : "s", since, buf_string(&why));
 	buf_release(&why);
 }
 
-/* Where nobody looks, nobody hears of a failure. WELL_AGO: seconds since it was emptied last; KNOWN: it was ever. */
-static void health_visits(
-    const struct config_fetch *section, bool known, uint64_t well_ago, health_tell *tell, void *context)
+/* Where nobody looks, nobody hears of a failure. */
+static void health_visits(const struct config_fetch *section, const struct queue *q, const struct age *age,
+    health_tell *tell, void *context)
 {
+	char *name = mem_format("fetch-%s", section->name);
+	uint64_t when;
 	char span[24];
 
-	if (!known) {
+	if (!served_look(q, name, age, &when)) {
 		tell_format(tell, context, HEALTH_WARNING,
 		    "box %s (%s at %s) was not emptied yet: packetboat-fetch, from cron, does that", section->name,
 		    section->user, section->server);
-	} else if (well_ago >= BOX_UNVISITED) {
-		duration_print(well_ago, span);
+	} else if (age->now - when >= BOX_UNVISITED) {
+		duration_print(age->now - when, span);
 		tell_format(tell, context, HEALTH_WARNING,
 		    "box %s (%s at %s) was not emptied for %s: packetboat-fetch, from cron, does that", section->name,
 		    section->user, section->server, span);
 	}
+	free(name);
+}
+
+static void health_box(const struct config_fetch *section, const struct queue *q, const struct age *age,
+    health_tell *tell, void *context)
+{
+	struct fetched_summary s;
+
+	/* Nothing is known of one that cannot be read: fsck tells why. */
+	(void)fetched_look(&q->state, section->name, &s, NULL);
+	if (s.notices > 0)
+		tell_format(tell, context, HEALTH_NOTE,
+		    "%zu message%s of box %s stay%s there, too large or in a loop: who they are for was told",
+		    s.notices, s.notices == 1 ? "" : "s", section->name, s.notices == 1 ? "s" : "");
+	if (s.failures > 0)
+		health_failure(section, &s, tell, context);
+	else
+		health_visits(section, q, age, tell, context);
+	fetched_summary_release(&s);
+}
+
+/* What is kept of a box that has no section. */
+static void health_stray(const char *name, const struct queue *q, health_tell *tell, void *context)
+{
+	struct fetched_summary s;
+
+	if (fetched_look(&q->state, name, &s, NULL) == OUTCOME_DONE)
+		tell_format(tell, context, HEALTH_WARNING,
+		    "%s/fetch/%s tells of %zu message%s in a box that no section fetch names any more; remove it, "
+		    "unless the "
+		    "section comes back",
+		    q->state.path, name, s.mail + s.notices, s.mail + s.notices == 1 ? "" : "s");
+	fetched_summary_release(&s);
 }
 
 void health_boxes(
@@ -141,27 +164,13 @@ void health_boxes(
 {
 	struct names names;
 
-	for (size_t i = 0; i < config->fetch_count; i++) {
-		char *name = mem_format("fetch-%s", config->fetches[i].name);
-		uint64_t when = 0;
-		bool known = served_look(q, name, age, &when);
-		struct fetched_summary s;
-
-		/* Of one that fails more is told below. */
-		if (fetched_look(&q->state, config->fetches[i].name, &s, NULL) != OUTCOME_DONE || s.failures == 0)
-			health_visits(&config->fetches[i], known, known ? age->now - when : 0, tell, context);
-		fetched_summary_release(&s);
-		free(name);
-	}
+	for (size_t i = 0; i < config->fetch_count; i++)
+		health_box(&config->fetches[i], q, age, tell, context);
 	if (fetched_names(&q->state, &names, NULL) != OUTCOME_DONE)
 		return;
-	for (size_t i = 0; i < names.count; i++) {
-		struct fetched_summary summary;
-
-		if (fetched_look(&q->state, names.items[i], &summary, NULL) == OUTCOME_DONE)
-			health_box(names.items[i], config_fetch(config, names.items[i]), &summary, q, tell, context);
-		fetched_summary_release(&summary);
-	}
+	for (size_t i = 0; i < names.count; i++)
+		if (config_fetch(config, names.items[i]) == NULL)
+			health_stray(names.items[i], q, tell, context);
 	names_release(&names);
 }
 
