@@ -158,10 +158,9 @@ static void on_login_failed(void *owner, const struct error *err)
 
 static void refuse_too_soon(struct session *s, uint64_t wait)
 {
-	char text[100];
+	char text[LOGIN_WAIT_TEXT];
 
-	snprintf(text, sizeof text, "too many wrong passwords from your address; try again in %llu seconds",
-	    (unsigned long long)wait);
+	login_wait_text(wait, text);
 	log_trouble(s, "login", s->user, text);
 	pop3_server_refuse(&s->engine, "AUTH", text);
 }

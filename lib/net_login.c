@@ -266,3 +266,9 @@ void login_forget(struct login *login)
 	login->job = NULL;
 	login->pause = NULL;
 }
+
+void login_wait_text(uint64_t wait, char out[static LOGIN_WAIT_TEXT])
+{
+	snprintf(out, LOGIN_WAIT_TEXT, "too many wrong passwords from your address; try again in %llu seconds",
+	    (unsigned long long)wait);
+}

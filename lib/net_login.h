@@ -25,6 +25,8 @@
 #define LOGIN_TRIES 3
 /* Octets that may stand for a user in a password file. */
 #define LOGIN_STANDS_MAX 1024
+/* Octets of login_wait_text. */
+#define LOGIN_WAIT_TEXT 100
 
 struct logins;
 
@@ -72,6 +74,8 @@ void logins_stop(struct logins *l); /* null-safe; nobody is called any more for 
 /* Begins to check an attempt (copied, wiped); LOGIN must not be busy with another. Instead of 0 seconds: those before this
  * origin may try again, and nothing has begun. */
 uint64_t login_begin(struct logins *l, struct login *login, const struct login_attempt *attempt, void *owner);
+/* What a client is told that has to wait so many seconds. */
+void login_wait_text(uint64_t wait, char out[static LOGIN_WAIT_TEXT]);
 /* The owner is gone, or wants to know no more: `failed` and `done` are not called. Safe at any point. What was not looked at
  * yet never is; a check that has begun counts, also when it turns out wrong. */
 void login_forget(struct login *login);
