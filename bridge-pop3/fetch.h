@@ -3,8 +3,8 @@
  *
  *	fetch.c		the run: configuration, queue, which boxes, how it ended
  *	fetch_box.c	one box from its lock to its last word: connecting, TLS, the failures that count
- *	fetch_ask.c	what a session asks for, and when what came is durable
- *	fetch_session.c	one session with its server: what is asked for, in which order
+ *	fetch_session.c	one session with its server: what comes
+ *	fetch_ask.c	what it asks for, in which order, and when what came is durable
  *	fetch_mail.c	one message on its way into the queue, or the notice that it stays there
  *	fetch_plan.c	what is to be done with each message, without anything that moves
  *
@@ -177,15 +177,12 @@ void fetch_box_session_over(struct fetch_box *b, const struct error *why);
 /* Asks for as much as is good at once. *ASKED: there is something new for the machine. */
 enum outcome fetch_ask(struct fetch_box *b, bool *asked, struct error *err);
 void fetch_ask_retrieve(struct fetch_box *b, size_t number);
-void fetch_ask_delete(struct fetch_box *b, size_t number);
 /* Message NUMBER was retrieved and is here already. */
 void fetch_known_again(struct fetch_box *b, size_t number);
 /* It was laid, or a notice about it. */
 enum outcome fetch_laid(struct fetch_box *b, size_t number, uint64_t octets, struct error *err);
 /* Makes durable what was laid. */
 enum outcome fetch_commit(struct fetch_box *b, struct error *err);
-/* The same, and the server may delete it, as far as it is due. */
-enum outcome fetch_settle(struct fetch_box *b, struct error *err);
 
 /* The notice that was sent about message NUMBER, of which no more is known than HEAD (may be empty); FETCH_UNKNOWN: none. */
 size_t fetch_notice_of(const struct fetch_box *b, size_t number, struct view head);

@@ -3,7 +3,7 @@
 #include "lib/clock.h"
 #include "lib/text.h"
 
-void fetch_ask_delete(struct fetch_box *b, size_t number)
+static void ask_delete(struct fetch_box *b, size_t number)
 {
 	pop3_client_delete(&b->client, number);
 	b->under_way++;
@@ -44,7 +44,7 @@ void fetch_known_again(struct fetch_box *b, size_t number)
 	if (item->deleted)
 		note_kept(b);
 	if (fetch_plan_due(&b->plan, &b->state, item))
-		fetch_ask_delete(b, number);
+		ask_delete(b, number);
 }
 
 static void ask_top(struct fetch_box *b, size_t number)
@@ -53,18 +53,18 @@ static void ask_top(struct fetch_box *b, size_t number)
 	b->under_way++;
 }
 
-/* Makes durable what was laid. */
 enum outcome fetch_commit(struct fetch_box *b, struct error *err)
 {
+	size_t waiting = fetched_waiting(&b->state);
 	enum outcome outcome = fetched_commit(&b->state, err);
 
 	if (outcome == OUTCOME_DONE)
-		b->progress += b->laid_count;
+		b->progress += waiting;
 	return outcome;
 }
 
-/* The same, and the server may delete it, as far as it is due. */
-enum outcome fetch_settle(struct fetch_box *b, struct error *err)
+/* Makes durable what was laid, and the server may delete it, as far as it is due. */
+static enum outcome settle(struct fetch_box *b, struct error *err)
 {
 	enum outcome outcome = fetch_commit(b, err);
 
@@ -72,7 +72,7 @@ enum outcome fetch_settle(struct fetch_box *b, struct error *err)
 		const struct fetched_item *item = &b->state.items[b->plan.messages[b->laid[i]].item];
 
 		if (item->kind == FETCHED_MAIL && fetch_plan_due(&b->plan, &b->state, item))
-			fetch_ask_delete(b, b->laid[i]);
+			ask_delete(b, b->laid[i]);
 	}
 	b->laid_count = 0;
 	b->laid_octets = 0;
@@ -86,11 +86,10 @@ enum outcome fetch_laid(struct fetch_box *b, size_t number, uint64_t octets, str
 	if (b->laid_count == 1)
 		b->laid_since = clock_steady();
 	if (b->laid_count == FETCH_GROUP || b->laid_octets >= FETCH_GROUP_OCTETS)
-		return fetch_settle(b, err);
+		return settle(b, err);
 	return OUTCOME_DONE;
 }
 
-/* The notice that was sent about this message, of which no more is known than HEAD (may be empty); FETCH_UNKNOWN: none. */
 size_t fetch_notice_of(const struct fetch_box *b, size_t number, struct view head)
 {
 	const struct fetch_message *m = &b->plan.messages[number];
@@ -168,7 +167,7 @@ static enum outcome ask_one(struct fetch_box *b, size_t number, struct error *er
 
 	switch (m->action) {
 	case FETCH_DELETE:
-		fetch_ask_delete(b, number);
+		ask_delete(b, number);
 		return OUTCOME_DONE;
 	case FETCH_RETRIEVE:
 		fetch_ask_retrieve(b, number);
@@ -213,7 +212,7 @@ enum outcome fetch_ask(struct fetch_box *b, bool *asked, struct error *err)
 	while (outcome == OUTCOME_DONE && !b->round_full && b->under_way < ahead(b) && next_message(b, &number))
 		outcome = ask_one(b, number, err);
 	if (outcome == OUTCOME_DONE && b->under_way == 0)
-		outcome = fetch_settle(b, err);
+		outcome = settle(b, err);
 	if (outcome == OUTCOME_DONE && b->under_way == 0) {
 		b->leaving = true;
 		pop3_client_quit(&b->client);
