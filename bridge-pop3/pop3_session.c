@@ -1,6 +1,7 @@
 /*
  * One POP3 session: between its connection, the protocol machine, and the user's Maildir.
  */
+#include "bridge-pop3/maildrop_reader.h"
 #include "bridge-pop3/maildrop_work.h"
 #include "bridge-pop3/pop3d.h"
 #include "lib/alloc.h"
@@ -26,15 +27,12 @@ struct session {
 	struct settings *settings;
 	struct pop3_server engine;
 	struct login login;
-	char *user;		  /* who is logging in, or has */
-	struct maildrop_job *job; /* opening, or removing */
-	bool updating;		  /* removing: nothing ends the session before that */
-	struct listing listing;	  /* logged in: the maildrop */
-	/* The message that is being sent. */
-	int fd; /* -1: none */
-	size_t number;
-	uint64_t size;
-	uint64_t offset;
+	char *user;		       /* who is logging in, or has */
+	struct maildrop_job *job;      /* opening, or removing */
+	bool updating;		       /* removing: nothing ends the session before that */
+	struct listing listing;	       /* logged in: the maildrop */
+	struct maildrop_reader reader; /* the message that is being sent */
+	bool in_turn;		       /* it follows on the one before; the next was not read ahead yet */
 	size_t turn_octets;
 	size_t turn_messages;
 	bool closing;	   /* what is unsent is still for the client */
@@ -237,14 +235,14 @@ static void flush_full(struct session *s)
 static void on_retrieve(struct session *s, const struct pop3_event *event)
 {
 	struct error err = ERROR_NONE;
-	enum outcome outcome = maildrop_message(s->listing.drop, event->number, &s->fd, &s->size, &err);
+	bool in_turn = event->number == s->reader.number + 1; /* the first follows none */
+	enum outcome outcome = maildrop_reader_open(&s->reader, s->listing.drop, event->number, &err);
 
+	s->in_turn = in_turn && outcome == OUTCOME_DONE;
 	if (outcome == OUTCOME_DONE) {
-		s->number = event->number;
-		s->offset = 0;
 		s->turn_messages++;
 		pop3_server_text_begin(
-		    &s->engine, maildrop_own(s->listing.drop, s->number) ? POP3_TEXT_LF : POP3_TEXT_MIXED);
+		    &s->engine, maildrop_own(s->listing.drop, event->number) ? POP3_TEXT_LF : POP3_TEXT_MIXED);
 		return;
 	}
 	log_trouble(s, "trouble", NULL, err.text);
@@ -257,12 +255,12 @@ static void on_retrieve(struct session *s, const struct pop3_event *event)
 /* WHOLE: all of the message was sent. Some mail programs fetch by TOP with more lines than there are. */
 static void text_over(struct session *s, bool whole)
 {
-	file_close(&s->fd);
+	maildrop_reader_close(&s->reader);
 	pop3_server_text_end(&s->engine);
 	if (!whole)
 		return;
 	s->retrieved++;
-	s->retrieved_octets += maildrop_octets(s->listing.drop, s->number);
+	s->retrieved_octets += maildrop_octets(s->listing.drop, s->reader.number);
 }
 
 static bool may_go_on(const struct session *s)
@@ -282,7 +280,7 @@ static bool give_piece(struct session *s, struct view piece)
 			text_over(s, false);
 			return false;
 		}
-		s->offset += given - part.length;
+		maildrop_reader_took(&s->reader, given - part.length);
 		piece = view_from(piece, given - part.length);
 		flush_full(s);
 	}
@@ -292,26 +290,37 @@ static bool give_piece(struct session *s, struct view piece)
 /* Sends of the message at hand what the client takes now. What he does not take is read again, not kept. */
 static void send_text(struct session *s)
 {
-	uint8_t *chunk = s->daemon->chunk;
+	struct maildrop_reader *r = &s->reader;
 	struct error err = ERROR_NONE;
+	struct view piece;
 
-	while (s->fd >= 0 && may_go_on(s)) {
-		uint64_t left = s->size - s->offset;
-		size_t step = left < POP3D_CHUNK ? (size_t)left : POP3D_CHUNK;
-
-		if (step == 0) {
+	while (r->open && may_go_on(s)) {
+		if (maildrop_reader_ended(r)) {
 			text_over(s, true);
-		} else if (file_read_at(s->fd, chunk, step, s->offset, maildrop_name(s->listing.drop, s->number),
-			       &err) != OUTCOME_DONE) {
+		} else if (maildrop_reader_piece(r, s->listing.drop, s->daemon->chunk, POP3D_CHUNK, &piece, &err) !=
+			   OUTCOME_DONE) {
 			/* Without its dot at the end, the client knows that it has not all. */
 			log_trouble(s, "trouble", NULL, err.text);
 			s->ended = "a message could not be read to its end";
-			file_close(&s->fd);
+			maildrop_reader_close(r);
 			pop3_server_end(&s->engine, "SYS/TEMP", NULL);
-		} else if (!give_piece(s, view_of(chunk, step))) {
+		} else if (!give_piece(s, piece)) {
 			return;
 		}
 	}
+}
+
+/* Reads what will be asked for next, while the client receives what he asked for. */
+static void read_ahead(struct session *s)
+{
+	size_t next = s->reader.number + 1;
+
+	if (!s->in_turn || s->held || s->listing.drop == NULL || pop3_server_waits(&s->engine) ||
+	    conn_input(s->served.conn).length > 0)
+		return;
+	s->in_turn = false;
+	if (next < s->listing.listing.count && !pop3_server_marked(&s->engine, next))
+		maildrop_reader_prepare(&s->reader, s->listing.drop, next);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------------- */
@@ -360,7 +369,7 @@ static void close_now(struct session *s, const char *reason)
 	login_forget(&s->login);
 	free(s->user);
 	maildrop_forget(s->job);
-	file_close(&s->fd);
+	maildrop_reader_release(&s->reader);
 	pop3_server_release(&s->engine);
 	maildrop_close(s->listing.drop);
 	settings_drop(s->settings);
@@ -448,6 +457,7 @@ static void work(struct session *s)
 		conn_pause(s->served.conn);
 	else
 		conn_resume(s->served.conn);
+	read_ahead(s);
 }
 
 static void on_input(void *context)
@@ -511,7 +521,7 @@ static void on_begin(struct served *served)
 
 	s->daemon = d;
 	s->settings = settings_hold(d->settings);
-	s->fd = -1;
+	maildrop_reader_init(&s->reader);
 	conn_timeout(s->served.conn, (unsigned)c->idle);
 	pop3_server_init(&s->engine, near ? &s->settings->near_options : &s->settings->far_options);
 	why = served_crowds(served, &limits);
@@ -535,7 +545,7 @@ static void end(struct session *s, const char *why)
 	login_forget(&s->login);
 	maildrop_forget(s->job);
 	s->job = NULL;
-	file_close(&s->fd);
+	maildrop_reader_close(&s->reader);
 	pop3_server_end(&s->engine, "SYS/TEMP", why);
 	work(s);
 }
