@@ -314,9 +314,15 @@ void maildrop_uid(const struct maildrop *d, size_t number, struct buf *out)
 
 bool maildrop_own(const struct maildrop *d, size_t number)
 {
-	const struct mail *m = &d->list.items[number];
+	uint32_t index;
+	struct id id;
 
-	return (m->flags & MAIL_INDEX) == 0 && mail_name_own((const char *)mail_unique(m).bytes, m->unique);
+	return (d->list.items[number].flags & MAIL_INDEX) == 0 && maildrop_origin(d, number, &id, &index);
+}
+
+bool maildrop_origin(const struct maildrop *d, size_t number, struct id *id, uint32_t *index)
+{
+	return maildir_name_parse(mail_unique(&d->list.items[number]), id, index);
 }
 
 /* Looks where M is now: false, and a sentence, when it is gone or that cannot be told. */
@@ -386,8 +392,7 @@ static enum outcome sync_place(const struct maildrop *d, const char *name, struc
 	return outcome;
 }
 
-enum outcome maildrop_remove(
-    struct maildrop *d, const uint32_t *numbers, size_t count, size_t *removed, struct error *err)
+enum outcome maildrop_remove(struct maildrop *d, uint32_t *numbers, size_t count, size_t *removed, struct error *err)
 {
 	enum outcome outcome = OUTCOME_DONE;
 	bool changed[2] = {false, false}; /* new, cur */
@@ -402,8 +407,10 @@ enum outcome maildrop_remove(
 			*err = why;
 			outcome = why.outcome;
 		}
-		*removed += found;
-		changed[d->list.items[numbers[i]].path[0] == 'c'] |= found;
+		if (!found)
+			continue;
+		changed[d->list.items[numbers[i]].path[0] == 'c'] = true;
+		numbers[(*removed)++] = numbers[i];
 	}
 	for (int i = 0; i < 2; i++)
 		if (changed[i] && outcome == OUTCOME_DONE)

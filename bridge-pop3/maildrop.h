@@ -41,6 +41,7 @@
 #define BRIDGE_POP3_MAILDROP_H
 
 #include "lib/file.h"
+#include "lib/id.h"
 
 struct maildrop;
 
@@ -65,6 +66,8 @@ void maildrop_uid(const struct maildrop *d, size_t number, struct buf *out);
  * (queue/canonical.h); in those of others CRLF is CRLF.
  */
 bool maildrop_own(const struct maildrop *d, size_t number);
+/* The message whose recipient with that index packetboat delivered as message NUMBER; false: its name is of another program. */
+bool maildrop_origin(const struct maildrop *d, size_t number, struct id *id, uint32_t *index);
 
 /* Opens the file of message NUMBER for reading; *SIZE: octets in it. EX_NOINPUT when it is gone. */
 enum outcome maildrop_message(struct maildrop *d, size_t number, int *fd, uint64_t *size, struct error *err);
@@ -72,9 +75,9 @@ enum outcome maildrop_message(struct maildrop *d, size_t number, int *fd, uint64
 const char *maildrop_name(const struct maildrop *d, size_t number);
 /*
  * Removes the messages NUMBERS, durably; one that is gone already is no error. All that can be removed are, also when some
- * cannot: then ERR has the first reason and how many stay. *REMOVED: how many files were removed.
+ * cannot: then ERR has the first reason and how many stay. *REMOVED: how many files were removed; NUMBERS begins with theirs
+ * then.
  */
-enum outcome maildrop_remove(
-    struct maildrop *d, const uint32_t *numbers, size_t count, size_t *removed, struct error *err);
+enum outcome maildrop_remove(struct maildrop *d, uint32_t *numbers, size_t count, size_t *removed, struct error *err);
 
 #endif

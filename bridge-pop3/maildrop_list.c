@@ -3,7 +3,6 @@
 #include <sodium.h>
 
 #include "lib/alloc.h"
-#include "lib/id.h"
 #include "lib/text.h"
 
 /* Of the blocks that hold the paths: the first, and no further than. */
@@ -52,27 +51,6 @@ size_t mail_name_parse(const char *name, size_t length, uint64_t *octets)
 	if (*octets > OCTETS_MAX || (size > 0 && (*octets < size || *octets - size > size + 2)))
 		*octets = 0;
 	return unique;
-}
-
-bool mail_name_own(const char *name, size_t unique)
-{
-	const char *dot = memchr(name, '.', unique);
-	struct view rest;
-	const char *host;
-	size_t dash;
-	struct id id;
-
-	if (dot == NULL || strspn(name, "0123456789") != (size_t)(dot - name))
-		return false;
-	rest = view_of(dot + 1, unique - (size_t)(dot + 1 - name));
-	host = memrchr(rest.bytes, '.', rest.length);
-	if (host == NULL)
-		return false;
-	rest.length = (size_t)(host - (const char *)rest.bytes);
-	for (dash = rest.length; dash > 0 && text_is_digit(rest.bytes[dash - 1]);)
-		dash--;
-	return dash > 0 && dash < rest.length && rest.bytes[dash - 1] == '-' &&
-	       id_parse(view_of(rest.bytes, dash - 1), &id);
 }
 
 struct view mail_unique(const struct mail *m)

@@ -75,7 +75,5 @@ void mail_list_forget_gone(struct mail_list *l);
  * cannot be. With ",S=", the size of the file, it must be between that and twice that, since only line ends are added.
  */
 size_t mail_name_parse(const char *name, size_t length, uint64_t *octets);
-/* Is NAME one that we gave (maildir_name)? UNIQUE: the length of its unique part. */
-bool mail_name_own(const char *name, size_t unique);
 
 #endif

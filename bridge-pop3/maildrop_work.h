@@ -25,11 +25,12 @@ struct maildrop_job {
 	struct maildrop *drop;
 	enum outcome outcome;
 	struct error err;
-	bool in_use;	/* open: why it failed */
-	size_t removed; /* remove */
+	bool in_use; /* open: why it failed */
+	/* remove: so many files are gone, of the messages at the beginning of `numbers` */
+	size_t removed;
+	uint32_t *numbers;
 	/* What follows is the workers' own. */
-	char *user;	   /* open */
-	uint32_t *numbers; /* remove */
+	char *user; /* open */
 	size_t count;
 	maildrop_done *done;
 	void *owner; /* null: forgotten */

@@ -167,3 +167,38 @@ void maildir_name(const struct envelope *e, uint32_t index, int64_t arrived, con
 	buf_format(out, "%lld.%s-%lu.%s,S=%llu,W=%llu", arrived > 0 ? (long long)arrived : 0LL, id,
 	    (unsigned long)index, host, (unsigned long long)size, (unsigned long long)wire_size);
 }
+
+/* Digits at the end of NAME behind a dash, taken off with it. */
+static bool take_index(struct view *name, uint32_t *index)
+{
+	uint64_t number = 0;
+	uint64_t unit = 1;
+	size_t at = name->length;
+
+	for (; at > 0 && text_is_digit(name->bytes[at - 1]) && unit <= UINT32_MAX; at--, unit *= 10)
+		number += unit * (uint64_t)(name->bytes[at - 1] - '0');
+	if (at == name->length || at == 0 || name->bytes[at - 1] != '-' || number > UINT32_MAX ||
+	    (name->bytes[at] == '0' && at + 1 < name->length))
+		return false;
+	*index = (uint32_t)number;
+	name->length = at - 1;
+	return true;
+}
+
+bool maildir_name_parse(struct view name, struct id *id, uint32_t *index)
+{
+	const uint8_t *dot = name.length > 0 ? memchr(name.bytes, '.', name.length) : NULL;
+	const uint8_t *host;
+
+	if (dot == NULL)
+		return false;
+	for (const uint8_t *at = name.bytes; at < dot; at++)
+		if (!text_is_digit(*at))
+			return false;
+	name = view_from(name, (size_t)(dot + 1 - name.bytes));
+	host = name.length > 0 ? memrchr(name.bytes, '.', name.length) : NULL;
+	if (host == NULL)
+		return false;
+	name.length = (size_t)(host - name.bytes);
+	return take_index(&name, index) && id_parse(name, id);
+}

@@ -34,5 +34,7 @@ enum outcome maildir_write(struct message *m, const char *original, struct sink 
 /* The file name: "TIME.ID-K.HOST,S=size,W=wire_size", K the recipient's index. Same message, same name. */
 void maildir_name(const struct envelope *e, uint32_t index, int64_t arrived, const char *host, uint64_t size,
     uint64_t wire_size, struct buf *out);
+/* Takes "TIME.ID-K.HOST" apart, what such a name has before its ",S="; false: no name that maildir_name gave. */
+bool maildir_name_parse(struct view name, struct id *id, uint32_t *index);
 
 #endif

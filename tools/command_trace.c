@@ -109,6 +109,8 @@ static char *state_text(const struct trace_recipient *r)
 		return r->told ? mem_format("forwarded further by %s", who) : mem_format("forwarded, %s has it", who);
 	case TRACE_DELIVERED:
 		return r->told ? mem_format("delivered, says %s", who) : mem_string("delivered here");
+	case TRACE_DELETED:
+		return mem_format("delivered here, and deleted from the mailbox %s", reason);
 	case TRACE_RELAYED:
 		return mem_string("relayed to a mail server outside");
 	case TRACE_EXPANDED:

@@ -4,7 +4,7 @@
 #include "lib/text.h"
 
 static const char *const state_names[] = {
-    "accepted", "waiting", "forwarded", "delivered", "relayed", "expanded", "failed", "removed"};
+    "accepted", "waiting", "forwarded", "delivered", "deleted", "relayed", "expanded", "failed", "removed"};
 
 const char *trace_state_name(enum trace_state state)
 {
@@ -319,12 +319,27 @@ static void feed_batch(struct trace *t, const struct log_fields *line, const str
 	free(what);
 }
 
+/* What a mail program did in the mailbox here. */
+static void feed_deleted(struct trace *t, const struct log_fields *line, struct trace_recipient *r)
+{
+	const char *user = log_field(line, "user");
+	const char *client = log_field(line, "client");
+
+	recipient_set(r, TRACE_DELETED, line);
+	set(&r->neighbour, NULL);
+	free(r->reason);
+	r->reason = mem_format("by user %s at %s", user != NULL ? user : "?", client != NULL ? client : "?");
+	step_add(t, line, r->address, mem_format("deleted from the mailbox here %s", r->reason));
+}
+
 static void feed_recipient(struct trace *t, const struct log_fields *line, struct trace_recipient *r)
 {
 	if (strcmp(line->event, "packed") == 0) {
 		feed_packed(t, line, r);
 	} else if (strcmp(line->event, "learned") == 0) {
 		feed_learned(t, line, r);
+	} else if (strcmp(line->event, "deleted") == 0) {
+		feed_deleted(t, line, r);
 	} else if (strcmp(line->event, "forwarded") == 0) {
 		/* The neighbour is the one that it was packed for. Its word on the end may have come first. */
 		if (r->state <= TRACE_FORWARDED)

@@ -14,6 +14,7 @@ enum trace_state {
 	TRACE_WAITING,	/* deferred, held, or in a batch */
 	TRACE_FORWARDED,
 	TRACE_DELIVERED,
+	TRACE_DELETED, /* delivered, and deleted by a mail program */
 	TRACE_RELAYED,
 	TRACE_EXPANDED,
 	TRACE_FAILED,

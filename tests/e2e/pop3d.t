@@ -174,6 +174,22 @@ subtest 'mail that arrives during a session waits' => sub {
 	$client->close;
 };
 
+subtest 'what was deleted, by whom' => sub {
+	is($a->mail('bob@a.example', "Subject: where is it\n\nHello\n")->{code}, 0, 'mail');
+	my $id = (Hosts::slurp($a->spool('log')) =~ /^(\S+) accepted /mg)[-1];
+	is($a->pass->{code}, 0, 'is delivered');
+	Hosts::spew(Pop3->maildir($a, 'bob') . '/new/1.of another program', "x\n");
+	my $client = logged_in('bob');
+	my $count = keys %{$client->uids};
+	$client->say("DELE $_") for 1 .. $count;
+	like($a->packetboat('trace', $id)->{out}, qr/bob\@a\.example: delivered here$/m, 'until QUIT it is there');
+	like($client->quit, qr/^\+OK/, 'QUIT');
+	my $log = $pop3d->log_text;
+	like($log, qr/^\Q$id\E deleted at=\S+ index=0 client=127\.0\.0\.1 user=bob$/m, 'the log has its id');
+	like($log, qr{^- deleted at=\S+ file="new/1\.of another program" client=127\.0\.0\.1 user=bob$}m, '... and the file of another program');
+	like($a->packetboat('trace', $id)->{out}, qr/^now:\n  bob\@a\.example: delivered here, and deleted from the mailbox by user bob at 127\.0\.0\.1$/m, 'trace tells it');
+};
+
 subtest 'UIDs' => sub {
 	Pop3->fill($a, 'carol', map { "number $_\n" } 1 .. 4);
 	my $box = Pop3->maildir($a, 'carol');

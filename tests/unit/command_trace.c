@@ -176,3 +176,21 @@ Test(command_trace, packed_again_under_another_address_is_the_same_recipient)
 	cr_expect_str_eq(t.recipients[0].neighbour, "boat");
 	trace_release(&t);
 }
+
+Test(command_trace, what_a_mail_program_deleted)
+{
+	static const char *const lines[] = {ACCEPTED, "village.abcdefa.12 delivered at=T2 recipient=bob@v index=0",
+	    "village.abcdefa.12 delivered at=T2 recipient=zoe@v index=1",
+	    "village.abcdefa.12 deleted at=T3 index=1 client=192.0.2.7 user=zoe", NULL};
+	struct trace t = trace_of(lines);
+
+	cr_assert_eq(t.recipient_count, 2);
+	cr_expect_eq(t.recipients[0].state, TRACE_DELIVERED);
+	cr_expect_eq(t.recipients[1].state, TRACE_DELETED);
+	cr_expect_str_eq(t.recipients[1].at, "T3");
+	cr_expect_str_eq(t.recipients[1].reason, "by user zoe at 192.0.2.7");
+	cr_assert_eq(t.step_count, 4);
+	cr_expect_str_eq(t.steps[3].recipient, "zoe@v");
+	cr_expect_str_eq(t.steps[3].text, "deleted from the mailbox here by user zoe at 192.0.2.7");
+	trace_release(&t);
+}

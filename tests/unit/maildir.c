@@ -211,3 +211,44 @@ Test(maildir, the_name_depends_on_the_delivery_alone)
 	buf_release(&out);
 	message_kit_close(&k);
 }
+
+Test(maildir, names_of_our_own_are_taken_apart)
+{
+	static const struct {
+		const char *name;
+		bool own;
+		uint64_t sequence;
+		uint32_t index;
+	} cases[] = {
+	    {"1700000000.village.aaaaaby.12-0.city", true, 12, 0},
+	    {"0.a-b.aaaaaby.1-10.c-d", true, 1, 10},
+	    {"0.a.aaaaaby.1-4294967295.c", true, 1, UINT32_MAX},
+	    {".village.aaaaaby.12-0.city", true, 12, 0},
+	    {"0.a.aaaaaby.1-4294967296.c", false, 0, 0},
+	    {"0.a.aaaaaby.1-99999999999999999999999.c", false, 0, 0},
+	    {"0.a.aaaaaby.1-01.c", false, 0, 0},
+	    {"1700000000.M12P34.host", false, 0, 0},
+	    {"1700000000.village.aaaaaby.12.city", false, 0, 0},
+	    {"1700000000.village.aaaaaby.12-.city", false, 0, 0},
+	    {"1700000000.12-0.city", false, 0, 0},
+	    {"x.village.aaaaaby.12-0.city", false, 0, 0},
+	    {"1700000000", false, 0, 0},
+	    {"1.", false, 0, 0},
+	    {".", false, 0, 0},
+	    {"..", false, 0, 0},
+	    {".-0.", false, 0, 0},
+	    {"", false, 0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		uint32_t index = 0;
+		struct id id = {0};
+
+		cr_expect_eq(
+		    maildir_name_parse(view_text(cases[i].name), &id, &index), cases[i].own, "%s", cases[i].name);
+		if (!cases[i].own)
+			continue;
+		cr_expect_eq(id.sequence, cases[i].sequence, "%s", cases[i].name);
+		cr_expect_eq(index, cases[i].index, "%s", cases[i].name);
+	}
+}

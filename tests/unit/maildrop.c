@@ -157,39 +157,11 @@ Test(maildrop, names_tell_octets_as_far_as_that_can_be)
 	}
 }
 
-Test(maildrop, names_of_our_own)
-{
-	static const struct {
-		const char *unique;
-		bool own;
-	} cases[] = {
-	    {"1700000000.village.aaaaaby.12-0.city", true},
-	    {"0.a-b.aaaaaby.1-10.c-d", true},
-	    {"1700000000.M12P34.host", false},
-	    {"1700000000.village.aaaaaby.12.city", false},
-	    {"1700000000.village.aaaaaby.12-.city", false},
-	    {"1700000000.12-0.city", false},
-	    {".village.aaaaaby.12-0.city", true},
-	    {"x.village.aaaaaby.12-0.city", false},
-	    {"1700000000", false},
-	    {"1.", false},
-	    {"", false},
-	};
-	struct buf name;
-	struct envelope e = {.id = {.host = "village", .incarnation = 14, .sequence = 12}};
-
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		cr_expect_eq(
-		    mail_name_own(cases[i].unique, strlen(cases[i].unique)), cases[i].own, "%s", cases[i].unique);
-	buf_init(&name, 1000);
-	maildir_name(&e, 3, 1700000000, "city", 1, 2, &name);
-	cr_expect(mail_name_own(buf_string(&name), strcspn(buf_string(&name), ",")));
-	buf_release(&name);
-}
-
 Test(maildrop, own_names_tell_the_form_of_the_text)
 {
 	struct maildrop *d;
+	uint32_t index;
+	struct id id;
 
 	put("new/" OWN, "a\n\nb\r\n.c\n\nd\n");
 	put("new/1700000001.M1P2.city,S=2,W=3", "x\n");
@@ -197,9 +169,15 @@ Test(maildrop, own_names_tell_the_form_of_the_text)
 	d = opened();
 	cr_assert_eq(maildrop_count(d), 3);
 	cr_expect(maildrop_own(d, 0));
+	cr_expect(maildrop_origin(d, 0, &id, &index));
+	cr_expect_str_eq(id.host, "village");
+	cr_expect_eq(id.sequence, 12);
+	cr_expect_eq(index, 0);
 	cr_expect_eq(maildrop_octets(d, 0), 14);
 	cr_expect_not(maildrop_own(d, 1));
+	cr_expect_not(maildrop_origin(d, 1, &id, &index));
 	cr_expect_not(maildrop_own(d, 2), "counted as a file of another program is, and sent so");
+	cr_expect(maildrop_origin(d, 2, &id, &index), "but it was ours");
 	maildrop_close(d);
 }
 
@@ -320,6 +298,7 @@ Test(maildrop, nothing_is_removed_but_what_is_marked)
 /* A directory under the name of a message cannot be unlinked, also by root. */
 Test(maildrop, what_cannot_be_removed_is_told_and_the_rest_goes)
 {
+	uint32_t numbers[] = {0, 1, 2};
 	struct maildrop *d;
 	struct dir made;
 	size_t removed;
@@ -332,8 +311,10 @@ Test(maildrop, what_cannot_be_removed_is_told_and_the_rest_goes)
 	take_away("new/2.b");
 	cr_assert_eq(dir_make(&made, &mail, "maria/new/2.b", 0700, NULL), OUTCOME_DONE);
 	dir_close(&made);
-	cr_expect_neq(maildrop_remove(d, (uint32_t[]){0, 1, 2}, 3, &removed, &err), OUTCOME_DONE);
-	cr_expect_eq(removed, 2);
+	cr_expect_neq(maildrop_remove(d, numbers, 3, &removed, &err), OUTCOME_DONE);
+	cr_assert_eq(removed, 2);
+	cr_expect_eq(numbers[0], 0);
+	cr_expect_eq(numbers[1], 2, "who is gone stands in front");
 	cr_expect_not_null(strstr(err.text, "1 of 3 messages"), "%s", err.text);
 	cr_expect_not(is_there("new/1.a"));
 	cr_expect_not(is_there("new/3.c"));
