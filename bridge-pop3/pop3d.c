@@ -1,7 +1,6 @@
 #include "bridge-pop3/pop3d.h"
 
 #include "lib/alloc.h"
-#include "lib/daemon.h"
 
 /* Descriptors that connections leave to the rest; a session that is logged in has two or three of its own besides. */
 #define FILES_KEPT 64
@@ -53,8 +52,14 @@ static int service_of(const char *text, const char **address)
 
 /* ---- beginning and ending -------------------------------------------------------------------------------- */
 
-static enum outcome parts_start(struct pop3d *d, bool verbose, struct error *err)
+static enum outcome load_tls(void *context, struct error *err)
 {
+	return settings_tls(((struct pop3d *)context)->settings, err);
+}
+
+static enum outcome parts_start(void *context, bool verbose, struct error *err)
+{
+	struct pop3d *d = context;
 	const struct config *c = &d->settings->config;
 	enum outcome outcome = queue_open(&d->queue, c->spool, c->host, err);
 
@@ -67,6 +72,23 @@ static enum outcome parts_start(struct pop3d *d, bool verbose, struct error *err
 	return outcome;
 }
 
+static enum outcome begin(struct pop3d *d, const struct server_start *start, struct error *err)
+{
+	const struct config_server *c = &d->settings->config.pop3d.server;
+	const struct server_plan plan = {
+	    .listen = c->listen.items,
+	    .listen_count = c->listen.count,
+	    .user = c->user,
+	    .group = c->group,
+	    .spool = d->settings->config.spool,
+	    .own_key = c->certificate == NULL,
+	    .load_tls = load_tls,
+	    .load_rest = parts_start,
+	};
+
+	return server_begin(d->server, start, &plan, err);
+}
+
 static void parts_stop(struct pop3d *d)
 {
 	server_drop(d->server);
@@ -77,38 +99,6 @@ static void parts_stop(struct pop3d *d)
 	settings_drop(d->settings);
 	server_free(d->server);
 	free(d->chunk);
-}
-
-/* The sockets first, since low ports may need root; then no longer root; then the spool. */
-static enum outcome daemon_begin(struct pop3d *d, const struct server_start *start, struct error *err)
-{
-	const struct config_server *c = &d->settings->config.pop3d.server;
-	enum outcome outcome = server_listen(d->server, c->listen.items, c->listen.count, err);
-
-	/* A key of the operator's may be for root alone to read; one of our own belongs to whom we become. */
-	if (outcome == OUTCOME_DONE && c->certificate != NULL)
-		outcome = settings_tls(d->settings, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = server_become(d->server, c->user, c->group, start->terminal, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = daemon_become_owner(d->settings->config.spool, err);
-	if (outcome == OUTCOME_DONE && c->certificate == NULL)
-		outcome = settings_tls(d->settings, err);
-	return outcome == OUTCOME_DONE ? parts_start(d, start->verbose, err) : outcome;
-}
-
-static enum outcome alone_begin(struct pop3d *d, const struct server_start *start, struct error *err)
-{
-	const struct config *config = &d->settings->config;
-	enum outcome outcome = OUTCOME_DONE;
-
-	if (config->pop3d.server.certificate == NULL)
-		outcome = daemon_become_owner(config->spool, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = settings_tls(d->settings, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = server_alone(d->server, err);
-	return outcome == OUTCOME_DONE ? parts_start(d, start->verbose, err) : outcome;
 }
 
 const char *const pop3d_services[] = {"pop3", "pop3s", NULL};
@@ -136,7 +126,7 @@ enum outcome pop3d_serve(const struct server_start *start, struct error *err)
 	server_make(&d.server, &options);
 	outcome = settings_load(&d.settings, start->config_path, complain, NULL, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = start->alone ? alone_begin(&d, start, err) : daemon_begin(&d, start, err);
+		outcome = begin(&d, start, err);
 	if (outcome == OUTCOME_DONE && start->alone)
 		server_run_alone(d.server, start->service, &d.queue.log);
 	else if (outcome == OUTCOME_DONE)

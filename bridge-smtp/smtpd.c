@@ -1,7 +1,5 @@
 #include "bridge-smtp/smtpd.h"
 
-#include "lib/daemon.h"
-
 /* Descriptors that connections leave to the spool. */
 #define FILES_KEPT 64
 
@@ -86,14 +84,37 @@ static void on_commit(void *context, struct commit *commit)
 	session_committed(commit);
 }
 
-static enum outcome threads_start(struct smtpd *d, bool verbose, struct error *err)
+static enum outcome load_tls(void *context, struct error *err)
 {
+	return settings_tls(((struct smtpd *)context)->settings, err);
+}
+
+static enum outcome threads_start(void *context, bool verbose, struct error *err)
+{
+	struct smtpd *d = context;
 	struct event_base *base = server_base(d->server);
 	enum outcome outcome = committer_start(&d->committer, base, &d->settings->config, on_commit, d, err);
 
 	if (outcome == OUTCOME_DONE && verbose)
 		committer_echo(d->committer);
 	return outcome == OUTCOME_DONE ? logins_start(&d->logins, base, &session_logins, err) : outcome;
+}
+
+static enum outcome begin(struct smtpd *d, const struct server_start *start, struct error *err)
+{
+	const struct config_server *c = &d->settings->config.smtpd.server;
+	const struct server_plan plan = {
+	    .listen = c->listen.items,
+	    .listen_count = c->listen.count,
+	    .user = c->user,
+	    .group = c->group,
+	    .spool = d->settings->config.spool,
+	    .own_key = c->certificate == NULL,
+	    .load_tls = load_tls,
+	    .load_rest = threads_start,
+	};
+
+	return server_begin(d->server, start, &plan, err);
 }
 
 static void end(struct smtpd *d)
@@ -103,38 +124,6 @@ static void end(struct smtpd *d)
 	committer_stop(d->committer);
 	settings_drop(d->settings);
 	server_free(d->server);
-}
-
-/* The sockets first, since low ports may need root; then no longer root; then the spool. */
-static enum outcome daemon_begin(struct smtpd *d, const struct server_start *start, struct error *err)
-{
-	const struct config_server *c = &d->settings->config.smtpd.server;
-	enum outcome outcome = places_open(d, d->settings, err);
-
-	/* A key of the operator's may be for root alone to read; one of our own belongs to whom we become. */
-	if (outcome == OUTCOME_DONE && c->certificate != NULL)
-		outcome = settings_tls(d->settings, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = server_become(d->server, c->user, c->group, start->terminal, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = daemon_become_owner(d->settings->config.spool, err);
-	if (outcome == OUTCOME_DONE && c->certificate == NULL)
-		outcome = settings_tls(d->settings, err);
-	return outcome == OUTCOME_DONE ? threads_start(d, start->verbose, err) : outcome;
-}
-
-static enum outcome alone_begin(struct smtpd *d, const struct server_start *start, struct error *err)
-{
-	const struct config *config = &d->settings->config;
-	enum outcome outcome = OUTCOME_DONE;
-
-	if (config->smtpd.server.certificate == NULL)
-		outcome = daemon_become_owner(config->spool, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = settings_tls(d->settings, err);
-	if (outcome == OUTCOME_DONE)
-		outcome = server_alone(d->server, err);
-	return outcome == OUTCOME_DONE ? threads_start(d, start->verbose, err) : outcome;
 }
 
 const char *const smtpd_services[] = {"smtp", "submission", "submissions", "lmtp", NULL};
@@ -158,7 +147,7 @@ enum outcome smtpd_serve(const struct server_start *start, struct error *err)
 	if (outcome != OUTCOME_DONE)
 		return outcome;
 	server_make(&d.server, &options);
-	outcome = start->alone ? alone_begin(&d, start, err) : daemon_begin(&d, start, err);
+	outcome = begin(&d, start, err);
 	if (outcome == OUTCOME_DONE && start->alone)
 		server_run_alone(d.server, start->service, &spool(&d)->log);
 	else if (outcome == OUTCOME_DONE)

@@ -317,6 +317,7 @@ static enum outcome file_open_stat(
     const struct dir *d, const char *name, int flags, const char *verb, int *fd, struct stat *st, struct error *err)
 {
 	bool changes = (flags & O_CREAT) != 0;
+	enum outcome outcome = OUTCOME_DONE;
 
 	*fd = -1;
 	/* Not blocking, since on a stick there may be anything: a FIFO would wait for ever. */
@@ -324,11 +325,13 @@ static enum outcome file_open_stat(
 		*fd = openat(d->fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (*fd < 0)
 		return error_errno(err, errno, "cannot %s %s/%s", verb, d->path, name);
-	if (fstat(*fd, st) != 0 || !S_ISREG(st->st_mode)) {
+	if (fstat(*fd, st) != 0)
+		outcome = error_errno(err, errno, "cannot %s %s/%s", verb, d->path, name);
+	else if (!S_ISREG(st->st_mode))
+		outcome = error_set(err, EX_DATAERR, "cannot %s %s/%s: it is no regular file", verb, d->path, name);
+	if (outcome != OUTCOME_DONE)
 		file_close(fd);
-		return error_set(err, EX_DATAERR, "cannot %s %s/%s: it is no regular file", verb, d->path, name);
-	}
-	return OUTCOME_DONE;
+	return outcome;
 }
 
 static enum outcome file_open_as(

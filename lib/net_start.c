@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/daemon.h"
+
 enum { OPTION_FOREGROUND = 256, OPTION_STDIO };
 
 static const struct option long_options[] = {
@@ -62,6 +64,27 @@ int server_options_read(
 		}
 	}
 	return optind == argc ? -1 : usage(name, services);
+}
+
+enum outcome server_begin(
+    struct server *s, const struct server_start *start, const struct server_plan *plan, struct error *err)
+{
+	void *context = server_context(s);
+	enum outcome outcome = OUTCOME_DONE;
+
+	if (!start->alone)
+		outcome = server_listen(s, plan->listen, plan->listen_count, err);
+	if (outcome == OUTCOME_DONE && !plan->own_key)
+		outcome = plan->load_tls(context, err);
+	if (outcome == OUTCOME_DONE && !start->alone)
+		outcome = server_become(s, plan->user, plan->group, start->terminal, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = daemon_become_owner(plan->spool, err);
+	if (outcome == OUTCOME_DONE && plan->own_key)
+		outcome = plan->load_tls(context, err);
+	if (outcome == OUTCOME_DONE && start->alone)
+		outcome = server_alone(s, err);
+	return outcome == OUTCOME_DONE ? plan->load_rest(context, start->verbose, err) : outcome;
 }
 
 int server_leave(const char *name, enum outcome outcome, const struct error *err)
