@@ -505,6 +505,8 @@ static void on_failed(struct fetch_box *b, const struct pop3_client_event *event
 static bool handle(
     struct fetch_box *b, const struct pop3_client_event *event, enum outcome *outcome, struct error *err)
 {
+	if (event->kind != POP3_CLIENT_TEXT)
+		conn_answered(b->conn);
 	switch (event->kind) {
 	case POP3_CLIENT_STLS:
 		flush(b);
@@ -590,6 +592,7 @@ static void on_connected(void *context)
 
 	b->connected = true;
 	conn_timeout(b->conn, (unsigned)b->section->timeout);
+	conn_answered(b->conn);
 	if (b->options.secured)
 		begin_tls(b);
 	work(b);

@@ -412,6 +412,7 @@ static void on_over(struct link *l, const struct smtp_client_event *event)
 /* True when the session is over. */
 static bool handle(struct link *l, const struct smtp_client_event *event)
 {
+	conn_answered(l->conn);
 	switch (event->kind) {
 	case SMTP_CLIENT_STARTTLS:
 		flush(l);
@@ -467,6 +468,7 @@ static void on_connected(void *context)
 	struct link *l = context;
 
 	conn_timeout(l->conn, (unsigned)l->target->courier->config.smtp.timeout);
+	conn_answered(l->conn);
 	if (l->options.secured)
 		begin_tls(l);
 	advance(l);

@@ -1,79 +1,17 @@
-#include "lib/net_conn.h"
+#include "lib/net_conn_own.h"
 
 #include <errno.h>
-#include <event2/event_struct.h>
-#include <sys/queue.h>
 
 #include "lib/alloc.h"
 #include "lib/clock.h"
-#include "lib/net_channel.h"
-#include "lib/net_fifo.h"
 
 /* More unsent than this, and the owner does not look at conn_unsent. */
 #define OUTPUT_MAX ((size_t)64 << 20)
 /* Octets written in one turn of the loop, so that a fast reader does not keep others waiting. */
 #define WRITE_TURN ((size_t)256 << 10)
-/* After the last word: milliseconds in which the peer may take it and go on sending. Closing while octets wait unread
- * sends a reset, which destroys what the peer has not read yet (RFC 1122 4.2.2.13). */
-#define LINGER 2000
-
-/* What the loop is to do soon. */
-enum {
-	SOON_HANDSHAKE = 1,
-	SOON_READ = 2,
-	SOON_INPUT = 4,
-	SOON_DRAINED = 8,
-	SOON_CLOSED = 16,
-};
-
-enum phase {
-	PHASE_CONNECTING,
-	PHASE_OPEN,
-	PHASE_CLOSED,	 /* `closed` was called */
-	PHASE_FINISHING, /* the owner is gone; the rest is being written */
-	PHASE_LINGERING, /* it is written */
-};
-
-enum tls_state {
-	TLS_NONE,
-	TLS_WAITS, /* for output in clear to leave */
-	TLS_SHAKES,
-	TLS_STANDS,
-};
-
-struct conn {
-	const struct conn_handlers *handlers;
-	void *context;
-	struct channel channel;
-	struct event reading, writing, timer, soon;
-	bool reads, writes; /* the events are added */
-	unsigned tasks;	    /* SOON_... */
-	struct fifo input, output;
-	size_t clear; /* of the output, before TLS begins */
-	enum phase phase;
-	enum tls_state tls;
-	bool paused;
-	bool more;    /* TLS may hold input that no event tells of */
-	bool ended;   /* the peer closed; `closed` waits for the end of a pause */
-	char *broken; /* why nothing can be written any more; `closed` is due */
-	int broken_code;
-	bool in_input;	 /* the owner's handler is at work */
-	unsigned nested; /* handlers at work: memory stays */
-	bool dead;
-	unsigned timeout; /* seconds */
-	uint64_t moved;	  /* when something last got on, milliseconds */
-	uint64_t due;	  /* when the timer rings; 0: not set */
-	uint64_t deadline;
-	LIST_ENTRY(conn) link; /* in the list of those that finish, from conn_finish on */
-};
-
-/* Of this thread's loops: conns that have no owner any more. */
-static _Thread_local LIST_HEAD(conns, conn) finishing;
-
 /* ---- time ------------------------------------------------------------------------------------------------ */
 
-/* Lets the timer ring at WHEN at the latest. It may ring too early: progress does not touch it, ringing looks. */
-static void ring_at(struct conn *c, uint64_t when)
+void conn_ring_at(struct conn *c, uint64_t when)
 {
 	uint64_t now = clock_steady_ms();
 	uint64_t left = when > now ? when - now : 0;
@@ -83,6 +21,20 @@ static void ring_at(struct conn *c, uint64_t when)
 		return;
 	c->due = when;
 	event_add(&c->timer, &wait);
+}
+
+static void got_on(struct conn *c, size_t octets)
+{
+	c->moved = clock_steady_ms();
+	pace_count(&c->pace, octets);
+}
+
+/* Its timeout begins anew. */
+static void await(struct conn *c)
+{
+	c->moved = clock_steady_ms();
+	if (c->timeout != 0)
+		conn_ring_at(c, c->moved + (uint64_t)c->timeout * 1000);
 }
 
 /* ---- tasks for the loop ---------------------------------------------------------------------------------- */
@@ -107,7 +59,7 @@ static bool owned(const struct conn *c)
 	return !c->dead && c->phase <= PHASE_CLOSED;
 }
 
-static bool shaking(const struct conn *c)
+bool conn_shaking(const struct conn *c)
 {
 	return c->tls == TLS_WAITS || c->tls == TLS_SHAKES;
 }
@@ -129,9 +81,7 @@ static bool wants_reading(const struct conn *c)
 	}
 }
 
-/* Starts waiting for input when it is wanted. It stops of itself at the next that comes while it is not: most pauses end
- * before, and cost no system call. */
-static void watch_input(struct conn *c)
+void conn_watch_input(struct conn *c)
 {
 	if (c->dead || !wants_reading(c))
 		return;
@@ -154,7 +104,7 @@ static void watch_output(struct conn *c)
 		c->writes = event_add(&c->writing, NULL) == 0;
 }
 
-static void ignore_output(struct conn *c)
+void conn_ignore_output(struct conn *c)
 {
 	if (c->writes)
 		event_del(&c->writing);
@@ -163,41 +113,6 @@ static void ignore_output(struct conn *c)
 
 /* ---- ends ------------------------------------------------------------------------------------------------ */
 
-static void destroy(struct conn *c)
-{
-	fifo_release(&c->input);
-	fifo_release(&c->output);
-	free(c->broken);
-	free(c);
-}
-
-static void enter(struct conn *c)
-{
-	c->nested++;
-}
-
-static void leave(struct conn *c)
-{
-	if (--c->nested == 0 && c->dead)
-		destroy(c);
-}
-
-void conn_free(struct conn *c)
-{
-	if (c == NULL || c->dead)
-		return;
-	c->dead = true;
-	if (c->phase >= PHASE_FINISHING)
-		LIST_REMOVE(c, link);
-	event_del(&c->reading);
-	event_del(&c->writing);
-	event_del(&c->timer);
-	event_del(&c->soon);
-	channel_close(&c->channel);
-	if (c->nested == 0)
-		destroy(c);
-}
-
 /* Tells the owner, once. CODE EX_OK: the peer closed. */
 static void tell_closed(struct conn *c, int code, const char *text)
 {
@@ -205,7 +120,7 @@ static void tell_closed(struct conn *c, int code, const char *text)
 
 	ignore_input(c);
 	if (code != EX_OK || c->phase == PHASE_CONNECTING) {
-		ignore_output(c);
+		conn_ignore_output(c);
 		fifo_take(&c->output, SIZE_MAX);
 	}
 	if (!owned(c)) {
@@ -223,7 +138,7 @@ static void tell_closed(struct conn *c, int code, const char *text)
 /* Nothing can be written any more. The owner hears of it from the loop, behind the last words of the peer. */
 static void broke(struct conn *c, const struct error *err)
 {
-	ignore_output(c);
+	conn_ignore_output(c);
 	fifo_take(&c->output, SIZE_MAX);
 	c->clear = 0;
 	if (c->broken != NULL)
@@ -231,22 +146,6 @@ static void broke(struct conn *c, const struct error *err)
 	c->broken = mem_string(err->text);
 	c->broken_code = err->code;
 	soon(c, SOON_CLOSED);
-}
-
-static void linger(struct conn *c)
-{
-	uint64_t until = clock_steady_ms() + LINGER;
-
-	ignore_output(c);
-	c->more = false;
-	if (!channel_end(&c->channel) || c->ended) {
-		conn_free(c);
-		return;
-	}
-	c->phase = PHASE_LINGERING;
-	c->deadline = until < c->deadline ? until : c->deadline;
-	ring_at(c, c->deadline);
-	watch_input(c);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------- */
@@ -263,7 +162,7 @@ static enum channel_result write_some(struct conn *c, struct view bytes, size_t 
 	else
 		result = channel_write(&c->channel, bytes.bytes, bytes.length, sent, &err);
 	if (result == CHANNEL_MOVED)
-		c->moved = clock_steady_ms();
+		got_on(c, *sent);
 	else if (result == CHANNEL_AGAIN)
 		watch_output(c);
 	else if (result == CHANNEL_FAILED)
@@ -302,11 +201,11 @@ static void flush(struct conn *c)
 		c->tls = TLS_SHAKES;
 		soon(c, SOON_HANDSHAKE);
 	}
-	ignore_output(c);
+	conn_ignore_output(c);
 	if (fifo_length(&c->output) > 0 || c->broken != NULL)
 		return;
 	if (c->phase == PHASE_FINISHING)
-		linger(c);
+		conn_linger(c);
 	else if (total > 0)
 		soon(c, SOON_DRAINED);
 }
@@ -414,7 +313,7 @@ static void step_read(struct conn *c)
 	c->channel.blocked = BLOCKED_NOT;
 	if (total > 0) {
 		if (fifo_length(&c->output) == 0)
-			c->moved = clock_steady_ms();
+			got_on(c, total);
 		give_input(c);
 	}
 	if (!owned(c))
@@ -422,7 +321,7 @@ static void step_read(struct conn *c)
 	if (result == CHANNEL_END || result == CHANNEL_FAILED)
 		give_end(c, result, &err);
 	else if (c->channel.always_ready)
-		watch_input(c);
+		conn_watch_input(c);
 }
 
 static void step_handshake(struct conn *c)
@@ -434,8 +333,8 @@ static void step_handshake(struct conn *c)
 		if (c->channel.blocked == BLOCKED_WRITING)
 			watch_output(c);
 		else
-			ignore_output(c);
-		watch_input(c);
+			conn_ignore_output(c);
+		conn_watch_input(c);
 		return;
 	}
 	if (result != CHANNEL_MOVED) {
@@ -450,7 +349,7 @@ static void step_handshake(struct conn *c)
 	flush(c);
 	if (owned(c) && c->handlers->secured != NULL)
 		c->handlers->secured(c->context);
-	watch_input(c);
+	conn_watch_input(c);
 }
 
 /* ---- what the loop calls --------------------------------------------------------------------------------- */
@@ -462,7 +361,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	enter(c);
+	conn_enter(c);
 	if (!wants_reading(c)) {
 		ignore_input(c);
 	} else if (c->phase == PHASE_LINGERING) {
@@ -474,7 +373,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 	} else {
 		step_read(c);
 	}
-	leave(c);
+	conn_leave(c);
 }
 
 static void step_connected(struct conn *c)
@@ -483,7 +382,7 @@ static void step_connected(struct conn *c)
 	socklen_t length = sizeof errnum;
 	struct error why;
 
-	ignore_output(c);
+	conn_ignore_output(c);
 	if (getsockopt(c->channel.out, SOL_SOCKET, SO_ERROR, &errnum, &length) != 0)
 		errnum = errno;
 	if (errnum != 0) {
@@ -492,13 +391,11 @@ static void step_connected(struct conn *c)
 		return;
 	}
 	c->phase = PHASE_OPEN;
-	c->moved = clock_steady_ms();
-	if (c->timeout != 0)
-		ring_at(c, c->moved + (uint64_t)c->timeout * 1000);
+	await(c);
 	flush(c);
 	if (c->handlers->connected != NULL)
 		c->handlers->connected(c->context);
-	watch_input(c);
+	conn_watch_input(c);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *context)
@@ -507,7 +404,7 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	enter(c);
+	conn_enter(c);
 	if (c->phase == PHASE_CONNECTING)
 		step_connected(c);
 	else if (c->tls == TLS_SHAKES)
@@ -515,8 +412,8 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
 	else
 		flush(c);
 	if (c->more)
-		watch_input(c);
-	leave(c);
+		conn_watch_input(c);
+	conn_leave(c);
 }
 
 static void step_closed(struct conn *c)
@@ -544,7 +441,7 @@ static void on_soon(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	c->tasks = 0;
-	enter(c);
+	conn_enter(c);
 	if ((tasks & SOON_HANDSHAKE) != 0 && !c->dead && c->tls == TLS_SHAKES && c->broken == NULL)
 		step_handshake(c);
 	if ((tasks & SOON_READ) != 0 && owned(c) && wants_reading(c) && c->tls != TLS_SHAKES)
@@ -556,13 +453,13 @@ static void on_soon(evutil_socket_t fd, short what, void *context)
 		c->handlers->drained(c->context);
 	if ((tasks & SOON_CLOSED) != 0 && !c->dead)
 		step_closed(c);
-	leave(c);
+	conn_leave(c);
 }
 
 /* Nobody is waited for: the owner is at work, and all was given to the system. */
 static bool rests(const struct conn *c)
 {
-	return c->paused && fifo_length(&c->output) == 0 && !shaking(c);
+	return c->paused && fifo_length(&c->output) == 0 && !conn_shaking(c);
 }
 
 static void check_idle(struct conn *c, uint64_t now)
@@ -572,14 +469,22 @@ static void check_idle(struct conn *c, uint64_t now)
 
 	if (c->timeout == 0 || c->phase != PHASE_OPEN)
 		return;
-	if (rests(c))
+	if (rests(c)) {
 		c->moved = now;
+		pace_rest(&c->pace, now);
+	}
+	if (pace_lags(&c->pace, c->timeout, now)) {
+		error_set(&why, EX_UNAVAILABLE, "%s is too slow: %llu octets in %llu seconds", c->channel.peer,
+		    (unsigned long long)c->pace.octets, (unsigned long long)(now - c->pace.since) / 1000);
+		tell_closed(c, why.code, why.text);
+		return;
+	}
 	if (now < c->moved + patience) {
-		ring_at(c, c->moved + patience);
+		conn_ring_at(c, c->moved + patience);
 		return;
 	}
 	error_set(&why, EX_UNAVAILABLE, "%s %s for %u seconds", c->channel.peer,
-	    shaking(c)			  ? "did not come to an end with TLS"
+	    conn_shaking(c)		  ? "did not come to an end with TLS"
 	    : fifo_length(&c->output) > 0 ? "took nothing"
 					  : "sent nothing",
 	    c->timeout);
@@ -595,18 +500,18 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	c->due = 0;
-	enter(c);
+	conn_enter(c);
 	if (c->phase == PHASE_OPEN || c->phase == PHASE_CLOSED) {
 		check_idle(c, now);
 	} else if (now < c->deadline) {
-		ring_at(c, c->deadline);
+		conn_ring_at(c, c->deadline);
 	} else if (c->phase == PHASE_CONNECTING) {
 		error_set(&why, EX_TEMPFAIL, "cannot connect to %s: no answer in time", c->channel.peer);
 		tell_closed(c, why.code, why.text);
 	} else {
 		conn_free(c);
 	}
-	leave(c);
+	conn_leave(c);
 }
 
 /* ---- beginnings ------------------------------------------------------------------------------------------ */
@@ -635,7 +540,7 @@ struct conn *conn_pipes(struct event_base *base, int in, int out, const struct c
 	struct conn *c = conn_new(base, in, out, handlers, context);
 
 	channel_init(&c->channel, in, out);
-	watch_input(c);
+	conn_watch_input(c);
 	return c;
 }
 
@@ -645,7 +550,7 @@ struct conn *conn_served(struct event_base *base, int fd, const struct sockaddr 
 	struct conn *c = conn_new(base, fd, fd, handlers, context);
 
 	channel_init_known(&c->channel, fd, address, length);
-	watch_input(c);
+	conn_watch_input(c);
 	return c;
 }
 
@@ -662,7 +567,7 @@ struct conn *conn_connect(struct event_base *base, const struct sockaddr *addres
 	c->phase = PHASE_CONNECTING;
 	c->deadline = clock_steady_ms() + (uint64_t)seconds * 1000;
 	if (fd >= 0 && (connect(fd, address, length) == 0 || errno == EINPROGRESS)) {
-		ring_at(c, c->deadline);
+		conn_ring_at(c, c->deadline);
 		watch_output(c);
 		return c;
 	}
@@ -683,7 +588,7 @@ struct view conn_input(struct conn *c)
 void conn_take(struct conn *c, size_t length)
 {
 	fifo_take(&c->input, length);
-	watch_input(c);
+	conn_watch_input(c);
 }
 
 void conn_again(struct conn *c)
@@ -708,16 +613,19 @@ void conn_resume(struct conn *c)
 	c->moved = clock_steady_ms();
 	if (c->ended && c->phase == PHASE_OPEN)
 		soon(c, SOON_CLOSED);
-	watch_input(c);
+	conn_watch_input(c);
 }
 
 void conn_timeout(struct conn *c, unsigned seconds)
 {
 	c->timeout = seconds;
-	if (c->phase != PHASE_OPEN || seconds == 0)
-		return;
-	c->moved = clock_steady_ms();
-	ring_at(c, c->moved + (uint64_t)seconds * 1000);
+	if (c->phase == PHASE_OPEN)
+		await(c);
+}
+
+void conn_answered(struct conn *c)
+{
+	pace_begin(&c->pace, clock_steady_ms());
 }
 
 bool conn_start_tls(struct conn *c, struct tls *tls, const char *name)
@@ -749,45 +657,4 @@ const char *conn_tls_text(struct conn *c)
 const char *conn_peer(const struct conn *c)
 {
 	return c->channel.peer;
-}
-
-void conn_finish(struct conn *c, unsigned seconds)
-{
-	bool open = c->phase == PHASE_OPEN || (c->phase == PHASE_CLOSED && c->broken == NULL);
-
-	if (c->dead || c->phase > PHASE_CLOSED)
-		return;
-	if (!open || c->broken != NULL || c->channel.broken || seconds == 0) {
-		conn_free(c);
-		return;
-	}
-	c->phase = PHASE_FINISHING;
-	c->deadline = clock_steady_ms() + (uint64_t)seconds * 1000;
-	LIST_INSERT_HEAD(&finishing, c, link);
-	ring_at(c, c->deadline);
-	if (fifo_length(&c->output) == 0 && !shaking(c))
-		linger(c);
-}
-
-static bool finishes_on(const struct event_base *base)
-{
-	for (const struct conn *c = LIST_FIRST(&finishing); c != NULL; c = LIST_NEXT(c, link))
-		if (event_get_base(&c->soon) == base)
-			return true;
-	return false;
-}
-
-void conn_farewell(struct event_base *base)
-{
-	while (finishes_on(base) && event_base_loop(base, EVLOOP_ONCE) == 0)
-		;
-}
-
-void conn_abandon(const struct event_base *base)
-{
-	for (struct conn *c = LIST_FIRST(&finishing), *next; c != NULL; c = next) {
-		next = LIST_NEXT(c, link);
-		if (event_get_base(&c->soon) == base)
-			conn_free(c);
-	}
 }

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "lib/listen.h"
+#include "lib/pace.h"
 
 static const struct conn_handlers deaf = {0};
 
@@ -248,6 +249,27 @@ Test(net_conn, silence_and_slow_readers_time_out_but_progress_does_not)
 	}
 	cr_assert_eq(p.a.closed, 1, "what the peer sends is no excuse");
 	cr_assert_str_eq(p.a.why.text, "local took nothing for 1 seconds");
+	pair_close(&p);
+}
+
+/* A peer that is never silent for as long as the timeout, and never done. */
+Test(net_conn, a_drip_is_no_answer)
+{
+	double begun;
+	struct pair p;
+
+	pair_open(&p);
+	conn_timeout(p.a.conn, 1);
+	conn_answered(p.a.conn);
+	begun = seconds_now();
+	while (p.a.closed == 0 && seconds_now() - begun < 30) {
+		conn_write(p.b.conn, view_text("x"));
+		run_for(p.base, 500);
+	}
+	cr_assert_eq(p.a.closed, 1);
+	cr_assert_geq(seconds_now() - begun, PACE_TIMEOUTS * 0.95);
+	cr_assert_eq(p.a.why.code, EX_UNAVAILABLE);
+	cr_assert_not_null(strstr(p.a.why.text, "local is too slow: "), "%s", p.a.why.text);
 	pair_close(&p);
 }
 
