@@ -234,7 +234,14 @@ subtest getmail => sub {
 				. "password = $secret\n" . ($ssl ? "ca_certs = $certificate\n" : '') . "[destination]\ntype = Maildir\npath = $place/\n"
 				. "[options]\nread_all = false\ndelivered_to = false\nreceived = false\ndelete = " . ($keep ? 'false' : 'true') . "\n");
 			chown 65534, 65534, $own, $rc, $place, map { "$place/$_" } qw(new cur tmp) if @as;
-			return client({@as}, 'getmail', '--getmaildir', $own, '--rcfile', 'rc');
+			my $result;
+			# It may miss the end of its own child, and leaves then without QUIT: once more from the beginning.
+			for (1 .. 3) {
+				$result = client({@as}, 'getmail', '--getmaildir', $own, '--rcfile', 'rc');
+				last if $result->{out} . $result->{err} !~ /waiting child pid \d+ timed out/;
+				unlink Hosts::files($place), glob "$own/oldmail*";
+			}
+			return $result;
 		};
 		keeps_and_deletes("getmail, $way", $place, $run, 0);
 	}
