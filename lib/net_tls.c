@@ -10,10 +10,13 @@
 
 #include "lib/alloc.h"
 #include "lib/limits.h"
+#include "lib/lock.h"
 
 /* A clock may be off by decades where this runs; RFC 5280 4.1.2.5 has the last date of its short form in 2049. */
-#define VALID_FROM "20000101000000Z"
-#define VALID_TO   "20491231235959Z"
+/* Held by who makes a certificate, in its directory; never removed. */
+#define MAKING_LOCK "tls.lock"
+#define VALID_FROM  "20000101000000Z"
+#define VALID_TO    "20491231235959Z"
 
 struct tls {
 	SSL_CTX *context;
@@ -95,7 +98,9 @@ static enum outcome bad_file(const char *what, const char *path, struct error *e
 	    first == 0 ? "no reason given" : ERR_reason_error_string(first));
 }
 
-static enum outcome load_pair(SSL_CTX *context, const char *certificate, const char *key, struct error *err)
+/* ADVICE: what to do when the two do not belong together, behind the sentence that says so. */
+static enum outcome load_pair(
+    SSL_CTX *context, const char *certificate, const char *key, const char *advice, struct error *err)
 {
 	unsigned long last;
 
@@ -109,12 +114,13 @@ static enum outcome load_pair(SSL_CTX *context, const char *certificate, const c
 	if (ERR_GET_LIB(last) == ERR_LIB_X509 || ERR_GET_REASON(last) == SSL_R_NO_CERTIFICATE_ASSIGNED) {
 		ERR_clear_error();
 		return error_set(
-		    err, EX_CONFIG, "the key %s does not belong to the certificate %s", key, certificate);
+		    err, EX_CONFIG, "the key %s does not belong to the certificate %s%s", key, certificate, advice);
 	}
 	return bad_file("private key", key, err);
 }
 
-enum outcome tls_server(struct tls **tls, const char *certificate, const char *key, struct error *err)
+static enum outcome tls_server_advised(
+    struct tls **tls, const char *certificate, const char *key, const char *advice, struct error *err)
 {
 	enum outcome outcome;
 
@@ -123,12 +129,17 @@ enum outcome tls_server(struct tls **tls, const char *certificate, const char *k
 		return no_openssl(err);
 	(*tls)->server = true;
 	SSL_CTX_set_options((*tls)->context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-	outcome = load_pair((*tls)->context, certificate, key, err);
+	outcome = load_pair((*tls)->context, certificate, key, advice, err);
 	if (outcome != OUTCOME_DONE) {
 		tls_drop(*tls);
 		*tls = NULL;
 	}
 	return outcome;
+}
+
+enum outcome tls_server(struct tls **tls, const char *certificate, const char *key, struct error *err)
+{
+	return tls_server_advised(tls, certificate, key, "", err);
 }
 
 enum outcome tls_client(struct tls **tls, enum tls_check check, const char *authorities, struct error *err)
@@ -319,7 +330,7 @@ static enum outcome commit_bio(const struct dir *d, const char *name, BIO *bio, 
 	return file_commit(d, d, name, view_of(bytes, length > 0 ? (size_t)length : 0), err);
 }
 
-/* Writes the certificate for *KEY, or for a new key, which is written first. */
+/* Writes the certificate for PAIR, or for a new key, which is written first. */
 static enum outcome make_pair(const struct dir *d, const char *certificate, const char *key, const char *name,
     EVP_PKEY *pair, struct error *err)
 {
@@ -370,27 +381,45 @@ static enum outcome read_key(const struct dir *d, const char *key, EVP_PKEY **pa
 	return outcome;
 }
 
-enum outcome tls_make_self_signed(
+static enum outcome make_missing(
     const struct dir *d, const char *certificate, const char *key, const char *name, struct error *err)
 {
 	EVP_PKEY *pair = NULL;
 	enum outcome outcome = OUTCOME_DONE;
 
-	ERR_clear_error();
-	if (stands(d, certificate)) {
-		if (stands(d, key))
-			return OUTCOME_DONE;
+	if (stands(d, certificate))
 		return error_set(err, EX_CONFIG,
 		    "there is a certificate %s/%s, but not its key %s/%s: bring the key, or remove the certificate "
 		    "so "
 		    "that both are made anew",
 		    d->path, certificate, d->path, key);
-	}
+	ERR_clear_error();
 	if (stands(d, key))
 		outcome = read_key(d, key, &pair, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = make_pair(d, certificate, key, name, pair, err);
 	EVP_PKEY_free(pair);
+	return outcome;
+}
+
+static bool pair_stands(const struct dir *d, const char *certificate, const char *key)
+{
+	return stands(d, certificate) && stands(d, key);
+}
+
+enum outcome tls_make_self_signed(
+    const struct dir *d, const char *certificate, const char *key, const char *name, struct error *err)
+{
+	struct lock lock = LOCK_NONE;
+	enum outcome outcome;
+
+	if (pair_stands(d, certificate, key))
+		return OUTCOME_DONE;
+	/* Servers are started together, and each finds that there is none. */
+	outcome = lock_take(&lock, d, MAKING_LOCK, err);
+	if (outcome == OUTCOME_DONE && !pair_stands(d, certificate, key))
+		outcome = make_missing(d, certificate, key, name, err);
+	lock_release(&lock);
 	return outcome;
 }
 
@@ -409,8 +438,10 @@ static enum outcome server_of_ours(struct tls **tls, const struct tls_source *so
 	if (outcome == OUTCOME_DONE)
 		outcome = tls_make_self_signed(&keys, OWN_CERTIFICATE, OWN_KEY, source->name, err);
 	dir_close(&keys);
-	if (outcome == OUTCOME_DONE)
-		outcome = tls_server(tls, certificate, source->key != NULL ? source->key : key, err);
+	if (outcome == OUTCOME_DONE && source->key != NULL)
+		outcome = tls_server(tls, certificate, source->key, err);
+	else if (outcome == OUTCOME_DONE)
+		outcome = tls_server_advised(tls, certificate, key, "; remove both, and they are made anew", err);
 	free(certificate);
 	free(key);
 	return outcome;

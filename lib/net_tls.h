@@ -20,7 +20,8 @@ enum outcome tls_client(struct tls **tls, enum tls_check check, const char *auth
 /*
  * Makes a self-signed certificate for NAME (also as subjectAltName; and for localhost) with a new P-256 key, valid from long ago to the
  * far future so that a wrong clock does no harm, into CERTIFICATE and KEY (mode 0600) in directory D. What stands
- * already under both names is kept; a key that stands alone gets a certificate; a certificate alone is EX_CONFIG.
+ * already under both names is kept; a key that stands alone gets a certificate; a certificate alone is EX_CONFIG. Of several
+ * callers at once one makes them, and the others find them.
  */
 enum outcome tls_make_self_signed(
     const struct dir *d, const char *certificate, const char *key, const char *name, struct error *err);

@@ -1,5 +1,7 @@
 #include "tests/unit/net_kit.h"
 
+#include <sys/wait.h>
+
 /* A directory with a certificate for "mail.example", a server's context from it and clients' contexts. */
 struct ground {
 	struct dir dir;
@@ -402,6 +404,51 @@ Test(net_tls, what_stands_is_kept)
 	buf_release(&key);
 	buf_release(&certificate);
 	ground_close(&g);
+}
+
+/* As servers do that are started together: all live by the same pair. */
+Test(net_tls, makers_at_once_make_one_pair)
+{
+	enum { ROUNDS = 10, MAKERS = 6 };
+
+	for (int round = 0; round < ROUNDS; round++) {
+		struct dir d = scratch_open();
+		const struct tls_source source = {.keys = d.path, .name = "mail.example"};
+		pid_t makers[MAKERS];
+
+		for (int i = 0; i < MAKERS; i++) {
+			makers[i] = fork();
+			if (makers[i] == 0) {
+				struct error err = ERROR_NONE;
+				struct tls *tls;
+
+				_exit(tls_server_from(&tls, &source, &err) == OUTCOME_DONE ? 0 : 1);
+			}
+		}
+		for (int i = 0; i < MAKERS; i++) {
+			int status;
+
+			cr_assert_eq(waitpid(makers[i], &status, 0), makers[i]);
+			cr_expect_eq(status, 0, "round %d", round);
+		}
+		scratch_close(&d);
+	}
+}
+
+Test(net_tls, a_pair_of_our_own_that_does_not_belong_together_is_easily_mended)
+{
+	struct dir d = scratch_open();
+	const struct tls_source source = {.keys = d.path, .name = "mail.example"};
+	struct error err = ERROR_NONE;
+	struct tls *tls;
+
+	cr_assert_eq(tls_make_self_signed(&d, "tls-certificate.pem", "other.pem", "a", &err), OUTCOME_DONE);
+	cr_assert_eq(tls_make_self_signed(&d, "another.pem", "tls-key.pem", "a", &err), OUTCOME_DONE);
+	cr_assert_neq(tls_server_from(&tls, &source, &err), OUTCOME_DONE);
+	cr_assert_eq(err.code, EX_CONFIG);
+	cr_assert_not_null(strstr(err.text, "does not belong to the certificate"), "%s", err.text);
+	cr_assert_not_null(strstr(err.text, "; remove both, and they are made anew"), "%s", err.text);
+	scratch_close(&d);
 }
 
 Test(net_tls, a_long_name_is_told_by_the_alternative_name_alone)
