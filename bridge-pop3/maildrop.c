@@ -392,13 +392,13 @@ static enum outcome sync_place(const struct maildrop *d, const char *name, struc
 	return outcome;
 }
 
-enum outcome maildrop_remove(struct maildrop *d, uint32_t *numbers, size_t count, size_t *removed, struct error *err)
+enum outcome maildrop_remove(struct maildrop *d, const uint32_t *numbers, size_t count, maildrop_removed *tell,
+    void *context, struct error *err)
 {
 	enum outcome outcome = OUTCOME_DONE;
 	bool changed[2] = {false, false}; /* new, cur */
 	size_t kept = 0;
 
-	*removed = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct error why = ERROR_NONE;
 		bool found = false;
@@ -410,7 +410,8 @@ enum outcome maildrop_remove(struct maildrop *d, uint32_t *numbers, size_t count
 		if (!found)
 			continue;
 		changed[d->list.items[numbers[i]].path[0] == 'c'] = true;
-		numbers[(*removed)++] = numbers[i];
+		if (tell != NULL)
+			tell(context, d, numbers[i]);
 	}
 	for (int i = 0; i < 2; i++)
 		if (changed[i] && outcome == OUTCOME_DONE)

@@ -73,11 +73,14 @@ bool maildrop_origin(const struct maildrop *d, size_t number, struct id *id, uin
 enum outcome maildrop_message(struct maildrop *d, size_t number, int *fd, uint64_t *size, struct error *err);
 /* The file of message NUMBER in the Maildir, as it was last seen, for sentences. */
 const char *maildrop_name(const struct maildrop *d, size_t number);
+/* Message NUMBER of D is no more. */
+typedef void maildrop_removed(void *context, const struct maildrop *d, size_t number);
 /*
  * Removes the messages NUMBERS, durably; one that is gone already is no error. All that can be removed are, also when some
- * cannot: then ERR has the first reason and how many stay. *REMOVED: how many files were removed; NUMBERS begins with theirs
- * then.
+ * cannot: then ERR has the first reason and how many stay. TELL (may be null) hears of each file that was removed, before the
+ * next is.
  */
-enum outcome maildrop_remove(struct maildrop *d, uint32_t *numbers, size_t count, size_t *removed, struct error *err);
+enum outcome maildrop_remove(struct maildrop *d, const uint32_t *numbers, size_t count, maildrop_removed *tell,
+    void *context, struct error *err);
 
 #endif

@@ -1,5 +1,7 @@
 #include "bridge-pop3/maildrop_work.h"
 
+#include <fcntl.h>
+
 #include "lib/alloc.h"
 
 /* Threads: so many large or slow Maildirs at once do not keep the small ones waiting. */
@@ -18,12 +20,37 @@ struct maildrop_workers {
 
 /* ---- in the thread --------------------------------------------------------------------------------------- */
 
+static void on_removed(void *context, const struct maildrop *d, size_t number)
+{
+	struct maildrop_job *j = context;
+	char text[LIMIT_ID] = "-";
+	struct log_line line;
+	uint32_t index = 0;
+	struct id id;
+	bool own = maildrop_origin(d, number, &id, &index);
+
+	j->removed++;
+	if (own)
+		id_print(&id, text);
+	log_begin(&line, &j->log, text, "deleted");
+	if (own)
+		log_number(&line, "index", index);
+	else
+		log_text(&line, "file", maildrop_name(d, number));
+	log_text(&line, "client", j->client);
+	log_text(&line, "user", j->user);
+	log_end(&line);
+}
+
 static void do_job(const struct maildrop_workers *w, struct maildrop_job *j)
 {
-	if (j->user != NULL)
+	if (!j->removes)
 		j->outcome = maildrop_open(&j->drop, w->mail, j->user, &j->in_use, &j->err);
+	else if (j->log.fd < 0)
+		j->outcome =
+		    error_set(&j->err, EX_TEMPFAIL, "nothing is removed: there is no descriptor left for the log");
 	else
-		j->outcome = maildrop_remove(j->drop, j->numbers, j->count, &j->removed, &j->err);
+		j->outcome = maildrop_remove(j->drop, j->numbers, j->count, on_removed, j, &j->err);
 }
 
 static void work(void *context, struct worker *w, struct job *jobs)
@@ -50,6 +77,9 @@ static void on_done(void *context, struct job *job)
 	if (j->owner != NULL)
 		j->done(j->owner, j);
 	maildrop_close(j->drop);
+	if (j->removes)
+		log_close(&j->log);
+	free(j->client);
 	free(j->user);
 	free(j->numbers);
 	free(j);
@@ -108,14 +138,19 @@ struct maildrop_job *maildrop_begin_open(
 	return give(w, j);
 }
 
-struct maildrop_job *maildrop_begin_remove(struct maildrop_workers *w, struct maildrop *drop, uint32_t *numbers,
-    size_t count, maildrop_done *done, void *owner)
+struct maildrop_job *maildrop_begin_remove(
+    struct maildrop_workers *w, const struct maildrop_removal *removal, maildrop_done *done, void *owner)
 {
 	struct maildrop_job *j = mem_alloc(sizeof *j);
 
-	j->drop = drop;
-	j->numbers = numbers;
-	j->count = count;
+	j->removes = true;
+	j->drop = removal->drop;
+	j->numbers = removal->numbers;
+	j->count = removal->count;
+	j->client = mem_string(removal->client);
+	j->user = mem_string(removal->user);
+	/* A descriptor of its own: the loop may go on in another file meanwhile. */
+	j->log = (struct log){.fd = fcntl(removal->log->fd, F_DUPFD_CLOEXEC, 0), .echo = removal->log->echo};
 	j->done = done;
 	j->owner = owner;
 	return give(w, j);

@@ -4,7 +4,7 @@
  *
  *	job = maildrop_begin_open(w, "maria", on_opened, session);
  *	... on_opened(session, job): take job->drop, if done
- *	job = maildrop_begin_remove(w, drop, numbers, count, on_removed, session);
+ *	job = maildrop_begin_remove(w, &removal, on_removed, session);
  *	... on_removed(session, job): the maildrop is job->drop again
  *
  * The callbacks come from the loop. What they leave in job->drop is closed, and the job is freed behind them.
@@ -13,6 +13,7 @@
 #define BRIDGE_POP3_MAILDROP_WORK_H
 
 #include "bridge-pop3/maildrop.h"
+#include "lib/log.h"
 #include "lib/net_worker.h"
 
 struct maildrop_workers;
@@ -25,12 +26,14 @@ struct maildrop_job {
 	struct maildrop *drop;
 	enum outcome outcome;
 	struct error err;
-	bool in_use; /* open: why it failed */
-	/* remove: so many files are gone, of the messages at the beginning of `numbers` */
-	size_t removed;
-	uint32_t *numbers;
+	bool in_use;	/* open: why it failed */
+	size_t removed; /* remove: files */
+	char *user;	/* who opens, or removes */
 	/* What follows is the workers' own. */
-	char *user; /* open */
+	bool removes;
+	char *client;
+	struct log log;
+	uint32_t *numbers;
 	size_t count;
 	maildrop_done *done;
 	void *owner; /* null: forgotten */
@@ -44,9 +47,21 @@ void maildrop_workers_stop(struct maildrop_workers *w);
 
 struct maildrop_job *maildrop_begin_open(
     struct maildrop_workers *w, const char *user, maildrop_done *done, void *owner);
-/* Takes over DROP, and the array NUMBERS (heap). */
-struct maildrop_job *maildrop_begin_remove(struct maildrop_workers *w, struct maildrop *drop, uint32_t *numbers,
-    size_t count, maildrop_done *done, void *owner);
+/* What is to be removed, and for whom; the workers take over DROP, and the array NUMBERS (heap). */
+struct maildrop_removal {
+	struct maildrop *drop;
+	uint32_t *numbers;
+	size_t count;
+	const struct log *log;
+	const char *client;
+	const char *user;
+};
+/*
+ * Each message that is removed has a line "deleted" in the log, before the next is removed: its only copy is gone, and whoever
+ * asks for it is told where it went, even if the program dies amid that.
+ */
+struct maildrop_job *maildrop_begin_remove(
+    struct maildrop_workers *w, const struct maildrop_removal *removal, maildrop_done *done, void *owner);
 /* The owner is gone, and DONE is not called: what is to be removed still is, what was opened is closed. Null-safe. */
 void maildrop_forget(struct maildrop_job *job);
 

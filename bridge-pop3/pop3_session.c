@@ -325,34 +325,6 @@ static void read_ahead(struct session *s)
 
 /* ---- the end --------------------------------------------------------------------------------------------- */
 
-/* A line for each message that is no more, behind its id: this host had the only copy. */
-static void log_deleted(const struct session *s, const struct maildrop_job *job)
-{
-	struct log *log = &s->daemon->queue.log;
-	char text[LIMIT_ID];
-	struct log_line line;
-	uint32_t index;
-	struct id id;
-
-	log_gather(log);
-	for (size_t i = 0; i < job->removed; i++) {
-		size_t number = job->numbers[i];
-		bool own = maildrop_origin(job->drop, number, &id, &index);
-
-		if (own)
-			id_print(&id, text);
-		log_begin(&line, log, own ? text : "-", "deleted");
-		if (own)
-			log_number(&line, "index", index);
-		else
-			log_text(&line, "file", maildrop_name(job->drop, number));
-		log_text(&line, "client", s->served.peer);
-		log_text(&line, "user", s->user);
-		log_end(&line);
-	}
-	log_write_out(log);
-}
-
 static void on_removed(void *owner, struct maildrop_job *job)
 {
 	struct session *s = owner;
@@ -360,7 +332,6 @@ static void on_removed(void *owner, struct maildrop_job *job)
 	s->job = NULL;
 	s->updating = false;
 	s->removed = job->removed;
-	log_deleted(s, job);
 	/* The lock goes before the answer: who has that may log in again at once. */
 	maildrop_close(job->drop);
 	job->drop = NULL;
@@ -374,8 +345,12 @@ static void on_removed(void *owner, struct maildrop_job *job)
 
 static void on_update(struct session *s, size_t marked)
 {
-	uint32_t *numbers;
-	size_t count = 0;
+	struct maildrop_removal removal = {
+	    .drop = s->listing.drop,
+	    .log = &s->daemon->queue.log,
+	    .client = s->served.peer,
+	    .user = s->user,
+	};
 
 	if (marked == 0) {
 		maildrop_close(s->listing.drop);
@@ -383,11 +358,11 @@ static void on_update(struct session *s, size_t marked)
 		pop3_server_updated(&s->engine, OUTCOME_DONE, NULL);
 		return;
 	}
-	numbers = mem_array(marked, sizeof *numbers);
-	for (size_t i = 0; i < s->listing.listing.count && count < marked; i++)
+	removal.numbers = mem_array(marked, sizeof *removal.numbers);
+	for (size_t i = 0; i < s->listing.listing.count && removal.count < marked; i++)
 		if (pop3_server_marked(&s->engine, i))
-			numbers[count++] = (uint32_t)i;
-	s->job = maildrop_begin_remove(s->daemon->workers, s->listing.drop, numbers, count, on_removed, s);
+			removal.numbers[removal.count++] = (uint32_t)i;
+	s->job = maildrop_begin_remove(s->daemon->workers, &removal, on_removed, s);
 	s->updating = true;
 	s->listing.drop = NULL;
 }

@@ -1,5 +1,6 @@
 # What a dying daemon, or a failing disk, leaves of a maildrop: nothing is removed without QUIT, what was marked goes or stays
-# message by message, and the client is told when not all could go. The next session has the same UIDs for what is left.
+# message by message, and the client is told when not all could go. The next session has the same UIDs for what is left, and the
+# log tells of each that went.
 use strict;
 use warnings;
 use FindBin;
@@ -35,6 +36,9 @@ sub empty {
 	return $client->say('QUIT');
 }
 
+# Messages that the log says were deleted.
+sub deleted { return scalar(() = ($a->log_text // '') =~ /^a\.\S+ deleted .* user=ann$/mg) }
+
 # The daemon with a fault to come; nothing when that came before it was ready.
 sub faulty {
 	my ($fault) = @_;
@@ -59,7 +63,7 @@ sub fails {
 }
 
 my %seen;
-for my $number (1 .. 12) {
+for my $number (1 .. 18) {
 	my ($reply, $left, $names) = fails($number, 28);
 	next unless defined $reply;
 	if ($reply =~ /^\+OK/) {
@@ -77,8 +81,9 @@ ok($seen{$_}, "there were cases: $_") for 'not removed', 'not synced';
 
 # Killed at the same places.
 my %killed;
-for my $number (1 .. 12) {
+for my $number (1 .. 18) {
 	my @names = refill();
+	my $told = deleted();
 	my $pop3d = faulty("kill:$number") or next;
 	my $reply = empty($pop3d);
 	my $dead = !defined $reply;
@@ -86,6 +91,10 @@ for my $number (1 .. 12) {
 	my @left = Pop3->left($a, 'ann');
 	is(scalar(grep { $_ eq $names[5] } @left), 1, "killed before change $number: what was not marked is there");
 	is_deeply([@names[6 - @left .. 5]], \@left, '... and what is gone went in order') or diag("@left");
+	# It may die between a message and the line about it.
+	my $gone = 6 - @left;
+	$told = deleted() - $told;
+	ok($told == $gone || $dead && $told == $gone - 1, '... and the log tells of it') or diag("$told of $gone");
 	$killed{$dead ? scalar @left : 'not'}++;
 	# The lock has died with the daemon, and the names are the UIDs still.
 	my $next = Pop3->start($a) or next;

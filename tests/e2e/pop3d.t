@@ -406,5 +406,5 @@ subtest 'sockets of systemd' => sub {
 };
 
 # The certificate is made once, for both servers.
-is_deeply([grep { /tls/ } Hosts::names($a->dir . '/keys')], ['tls-certificate.pem', 'tls-key.pem'], 'the certificate');
+is_deeply([grep { /tls/ } Hosts::names($a->dir . '/keys')], ['tls-certificate.pem', 'tls-key.pem', 'tls.lock'], 'the certificate');
 $net->done;
