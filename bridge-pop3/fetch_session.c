@@ -586,12 +586,21 @@ enum outcome fetch_session_keep(struct fetch_box *b, struct error *err)
 
 /* ---- the connection --------------------------------------------------------------------------------------------- */
 
+/*
+ * Seconds for the first words of a server. Where TLS comes first it waits for ours, and both would for as long as a session may
+ * be silent.
+ */
+static unsigned first_words(const struct config_fetch *section)
+{
+	return (unsigned)smaller(2 * section->connect, section->timeout);
+}
+
 static void on_connected(void *context)
 {
 	struct fetch_box *b = context;
 
 	b->connected = true;
-	conn_timeout(b->conn, (unsigned)b->section->timeout);
+	conn_timeout(b->conn, first_words(b->section));
 	conn_answered(b->conn);
 	if (b->options.secured)
 		begin_tls(b);
@@ -603,6 +612,8 @@ static void on_input(void *context)
 	struct fetch_box *b = context;
 	struct view in = conn_input(b->conn);
 
+	if (!b->heard)
+		conn_timeout(b->conn, (unsigned)b->section->timeout);
 	b->heard = true;
 	pop3_client_feed(&b->client, in);
 	conn_take(b->conn, in.length);

@@ -78,6 +78,13 @@ void maildrop_reader_close(struct maildrop_reader *r)
 	forget_text(r);
 }
 
+void maildrop_reader_age(struct maildrop_reader *r)
+{
+	if (!r->open && r->aged)
+		forget_text(r);
+	r->aged = true;
+}
+
 void maildrop_reader_prepare(struct maildrop_reader *r, struct maildrop *d, size_t number)
 {
 	uint64_t size;
@@ -86,6 +93,7 @@ void maildrop_reader_prepare(struct maildrop_reader *r, struct maildrop *d, size
 	if (r->ahead == number || maildrop_octets(d, number) > MAILDROP_AHEAD)
 		return;
 	forget_text(r);
+	r->aged = false;
 	if (maildrop_message(d, number, &fd, &size, NULL) != OUTCOME_DONE)
 		return;
 	if (size <= MAILDROP_AHEAD && file_read_at(fd, buf_extend(&r->text, (size_t)size), (size_t)size, 0,

@@ -30,6 +30,7 @@ struct maildrop_reader {
 	int fd;		 /* -1: none is open, or its file is in `text` */
 	struct buf text; /* the file of message `ahead` */
 	size_t ahead;	 /* SIZE_MAX: none was read ahead */
+	bool aged;
 };
 
 void maildrop_reader_init(struct maildrop_reader *r);
@@ -47,6 +48,8 @@ void maildrop_reader_took(struct maildrop_reader *r, size_t length);
 /* The message at hand is over; nothing happens when there is none. */
 void maildrop_reader_close(struct maildrop_reader *r);
 
+/* To be called every few seconds: what was read ahead before the last call is let go, for a client that does not come for it. */
+void maildrop_reader_age(struct maildrop_reader *r);
 /* Reads message NUMBER if it is small; what goes wrong is told to whoever opens it. No message may be open. */
 void maildrop_reader_prepare(struct maildrop_reader *r, struct maildrop *d, size_t number);
 

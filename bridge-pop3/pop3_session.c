@@ -568,6 +568,7 @@ static void on_tick(struct served *served, uint64_t now)
 {
 	struct session *s = (struct session *)served;
 
+	maildrop_reader_age(&s->reader);
 	if (now - served->begun > s->settings->config.pop3d.server.session)
 		end(s, "the session has lasted too long");
 }

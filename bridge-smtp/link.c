@@ -25,6 +25,7 @@ struct link {
 	bool leaving; /* QUIT was said */
 	bool working; /* in `advance`, which goes on by itself */
 	uint64_t messages;
+	uint64_t replies; /* that have come */
 	/* The delivery under way and the recipients of it that this transaction is for. */
 	struct delivery *delivery;
 	struct recipient **recipients;
@@ -118,6 +119,7 @@ static void connect_now(struct link *l)
 	l->conn = conn_connect(l->target->courier->base, (const struct sockaddr *)&l->peer.address, l->peer.length,
 	    (unsigned)smtp->connect, &handlers, l);
 	smtp_client_init(&l->client, &l->options);
+	l->replies = 0;
 	l->spoke = true;
 }
 
@@ -412,7 +414,6 @@ static void on_over(struct link *l, const struct smtp_client_event *event)
 /* True when the session is over. */
 static bool handle(struct link *l, const struct smtp_client_event *event)
 {
-	conn_answered(l->conn);
 	switch (event->kind) {
 	case SMTP_CLIENT_STARTTLS:
 		flush(l);
@@ -452,6 +453,10 @@ static void advance(struct link *l)
 		while (smtp_client_next(&l->client, &event))
 			if (handle(l, &event))
 				return;
+		if (l->replies != l->client.replies) {
+			l->replies = l->client.replies;
+			conn_answered(l->conn);
+		}
 		/* A short message goes out in one piece. */
 		if (!l->text || l->client.output.length >= LINK_PIECE)
 			flush(l);

@@ -195,6 +195,7 @@ static bool read_reply(struct smtp_client *c)
 		buf_clear(&own->input);
 		own->input_at = 0;
 	}
+	c->replies++;
 	take_reply(c, &own->reader.reply);
 	smtp_reply_next(&own->reader);
 	if (c->stage == SMTP_STAGE_TLS && own->input.length > 0)

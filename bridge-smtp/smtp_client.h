@@ -119,6 +119,7 @@ struct smtp_client {
 	uint64_t max_size;	 /* the server's SIZE, 0: not said */
 	uint64_t max_recipients; /* LIMITS RCPTMAX (RFC 9422) or 100 where nothing is said; the driver splits */
 	uint64_t max_messages;	 /* LIMITS MAILMAX: of one session; 0: not said. The driver counts and quits */
+	uint64_t replies;	 /* that came whole */
 	bool secured;
 	bool
 	    text_sent; /* the end of the text has been put into the output and no verdict came: if the connection is lost now,

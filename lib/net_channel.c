@@ -184,21 +184,42 @@ enum outcome channel_start_tls(struct channel *c, struct tls *tls, const char *n
 	return OUTCOME_DONE;
 }
 
-static const char *tls_why(struct channel *c)
+/* Why the peer's certificate is not believed; X509_V_OK: that is not the trouble. */
+static long disbelief(const struct channel *c)
 {
-	long verdict = SSL_get_verify_result(c->ssl);
+	return SSL_get_verify_mode(c->ssl) == SSL_VERIFY_NONE ? X509_V_OK : SSL_get_verify_result(c->ssl);
+}
 
-	if (verdict != X509_V_OK && SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE) {
-		ERR_clear_error();
-		return X509_verify_cert_error_string(verdict);
+static const char *tls_why(const struct channel *c)
+{
+	long verdict = disbelief(c);
+
+	if (verdict == X509_V_OK)
+		return tls_reason();
+	ERR_clear_error();
+	return X509_verify_cert_error_string(verdict);
+}
+
+/* Nothing is wrong with the certificate but that nobody here knows who vouches for it. */
+static const char *tls_advice(const struct channel *c)
+{
+	switch (c->ssl == NULL ? X509_V_OK : disbelief(c)) {
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		return "; who is to be believed is said by the option authorities";
+	default:
+		return "";
 	}
-	return tls_reason();
 }
 
 static enum channel_result tls_failed(struct channel *c, const char *why, struct error *err)
 {
 	c->broken = true;
-	error_set(err, EX_PROTOCOL, "%s with %s failed: %s", c->secured ? "TLS" : "the TLS handshake", c->peer, why);
+	error_set(err, EX_PROTOCOL, "%s with %s failed: %s%s", c->secured ? "TLS" : "the TLS handshake", c->peer, why,
+	    tls_advice(c));
 	return CHANNEL_FAILED;
 }
 

@@ -9,6 +9,7 @@
 #define OUTPUT_MAX ((size_t)64 << 20)
 /* Octets written in one turn of the loop, so that a fast reader does not keep others waiting. */
 #define WRITE_TURN ((size_t)256 << 10)
+
 /* ---- time ------------------------------------------------------------------------------------------------ */
 
 void conn_ring_at(struct conn *c, uint64_t when)
@@ -469,10 +470,8 @@ static void check_idle(struct conn *c, uint64_t now)
 
 	if (c->timeout == 0 || c->phase != PHASE_OPEN)
 		return;
-	if (rests(c)) {
+	if (rests(c))
 		c->moved = now;
-		pace_rest(&c->pace, now);
-	}
 	if (pace_lags(&c->pace, c->timeout, now)) {
 		error_set(&why, EX_UNAVAILABLE, "%s is too slow: %llu octets in %llu seconds", c->channel.peer,
 		    (unsigned long long)c->pace.octets, (unsigned long long)(now - c->pace.since) / 1000);

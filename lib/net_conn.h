@@ -68,8 +68,8 @@ void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 /* `closed` when nothing arrives, or nothing can be written while there is something unsent, for so long; 0: never. */
 void conn_timeout(struct conn *c, unsigned seconds);
-/* For who waits for answers, when one has come whole: the next has its time from here, and is then measured (lib/pace.h). `closed`
- * when it is too slow (EX_UNAVAILABLE). Nothing is measured before the first call. */
+/* For who waits for answers, and pauses nothing, when one has come whole: the next has its time from here, and is then measured
+ * (lib/pace.h). `closed` when it is too slow (EX_UNAVAILABLE). Nothing is measured before the first call. */
 void conn_answered(struct conn *c);
 
 /*

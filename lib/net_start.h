@@ -21,6 +21,7 @@ struct server_start {
 /* Reads the command line of packetboat-NAME, whose SERVICES end with null. The exit status to leave with at once, or -1. */
 int server_options_read(
     struct server_start *start, const char *name, const char *const *services, int argc, char **argv);
+
 /* Where a server listens, whom it becomes, and its own steps, with the context of the server's options. */
 struct server_plan {
 	char *const *listen;

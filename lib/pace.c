@@ -6,20 +6,19 @@ void pace_begin(struct pace *p, uint64_t now)
 	p->octets = 0;
 }
 
-void pace_rest(struct pace *p, uint64_t now)
-{
-	if (p->since != 0)
-		pace_begin(p, now);
-}
-
 void pace_count(struct pace *p, uint64_t octets)
 {
 	p->octets += octets;
 }
 
-bool pace_lags(const struct pace *p, unsigned timeout, uint64_t now)
+bool pace_lags(struct pace *p, unsigned timeout, uint64_t now)
 {
 	uint64_t seconds = p->since != 0 && now > p->since ? (now - p->since) / 1000 : 0;
 
-	return seconds > (uint64_t)PACE_TIMEOUTS * timeout && p->octets / seconds < PACE_RATE;
+	if (seconds <= (uint64_t)PACE_TIMEOUTS * timeout)
+		return false;
+	if (p->octets / seconds < PACE_RATE)
+		return true;
+	pace_begin(p, now);
+	return false;
 }

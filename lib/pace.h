@@ -4,7 +4,7 @@
  *
  *	pace_begin(&p, now)               something is asked for; again whenever an answer is whole
  *	pace_count(&p, octets)            in either direction
- *	if (pace_lags(&p, timeout, now))  this will not end
+ *	if (pace_lags(&p, timeout, now))  this will not end; to be asked now and then
  *
  * Times are steady milliseconds. A zeroed struct measures nothing.
  */
@@ -14,20 +14,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* So many timeouts are given to each answer, whatever comes of it; after them, so many octets a second must have moved. */
+/*
+ * So many timeouts are given to each answer, whatever comes of it. One that takes longer is measured: in as many timeouts again
+ * and again so many octets a second must move. A line of 300 bit/s carries 30, for all sessions together.
+ */
 #define PACE_TIMEOUTS 10
-#define PACE_RATE     20
+#define PACE_RATE     2
 
 struct pace {
-	uint64_t since; /* 0: not measured */
+	uint64_t since; /* of what is measured; 0: nothing is */
 	uint64_t octets;
 };
 
 void pace_begin(struct pace *p, uint64_t now);
-/* Nobody is waited for at the moment: what is measured begins anew. */
-void pace_rest(struct pace *p, uint64_t now);
 void pace_count(struct pace *p, uint64_t octets);
-/* TIMEOUT: seconds of silence that are borne. */
-bool pace_lags(const struct pace *p, unsigned timeout, uint64_t now);
+/* TIMEOUT: seconds of silence that are borne. What has kept its pace is measured anew: a burst excuses no drip behind it. */
+bool pace_lags(struct pace *p, unsigned timeout, uint64_t now);
 
 #endif

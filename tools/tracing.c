@@ -123,6 +123,11 @@ static struct trace_recipient *recipient_of(struct trace *t, const struct log_fi
 		r->indexed = true;
 		r->index = index;
 	}
+	if (!r->named && address != NULL) {
+		free(r->address);
+		r->address = mem_string(address);
+	}
+	r->named = r->named || address != NULL;
 	return r;
 }
 
@@ -285,7 +290,9 @@ static bool feed_own(struct trace *t, const struct log_fields *line, struct trac
 
 		if (strcmp(line->event, table[i].event) != 0)
 			continue;
-		recipient_set(r, table[i].state, line);
+		/* A mail program may be quicker than the line of who delivered. */
+		if (table[i].state != TRACE_DELIVERED || r->state != TRACE_DELETED)
+			recipient_set(r, table[i].state, line);
 		if (table[i].state != TRACE_WAITING)
 			set(&r->neighbour, NULL);
 		if (table[i].state == TRACE_EXPANDED)

@@ -22,7 +22,8 @@ enum trace_state {
 };
 
 struct trace_recipient {
-	char *address;
+	char *address; /* or its number, unless `named` */
+	bool named;
 	bool indexed;
 	uint64_t index;
 	enum trace_state state;

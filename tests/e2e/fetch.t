@@ -140,11 +140,13 @@ for my $kind (['UIDL'], ['no UIDL', uids => undef], ['no CAPA, no UIDL', capa =>
 	my $strange = Pop->new(say => {GREETING => "220 mail.example ESMTP"});
 	box($a, 'locked', $locked->address, 'to = "bob"');
 	box($a, 'dead', $dead, 'to = "bob"');
-	box($a, 'silent', '127.0.0.1:' . $silent->sockport, 'to = "bob"', 'timeout = "2s"');
+	box($a, 'silent', '127.0.0.1:' . $silent->sockport, 'to = "bob"', 'connect = "1s"');
 	box($a, 'strange', $strange->address, 'to = "bob"');
 	box($a, 'good', $good->address, 'to = "bob"');
+	my $begun = time;
 	my $run = fetch($a);
 	is($run->{code}, 75, 'what fails is to be tried again');
+	cmp_ok(time - $begun, '<', 100, 'the first words of a server are not waited for as long as a session may be silent');
 	is_deeply([subjects($a, 'bob')], [qw(one three two)], 'the others go on');
 	like($run->{err}, qr/^packetboat-fetch: $_: /m, "$_ is told of") for qw(locked dead silent strange);
 	unlike($run->{err}, qr/secret/, 'the password is not');

@@ -194,3 +194,17 @@ Test(command_trace, what_a_mail_program_deleted)
 	cr_expect_str_eq(t.steps[3].text, "deleted from the mailbox here by user zoe at 192.0.2.7");
 	trace_release(&t);
 }
+
+/* The file is there before the line is. */
+Test(command_trace, deleted_before_it_was_said_to_be_delivered)
+{
+	static const char *const lines[] = {ACCEPTED,
+	    "village.abcdefa.12 deleted at=T3 index=1 client=192.0.2.7 user=zoe",
+	    "village.abcdefa.12 delivered at=T3 recipient=zoe@v index=1", NULL};
+	struct trace t = trace_of(lines);
+
+	cr_assert_eq(t.recipient_count, 1);
+	cr_expect_eq(t.recipients[0].state, TRACE_DELETED);
+	cr_expect_str_eq(t.recipients[0].address, "zoe@v");
+	trace_release(&t);
+}

@@ -141,6 +141,27 @@ Test(maildrop_reader, large_messages_are_not_kept_in_memory)
 	free(large);
 }
 
+Test(maildrop_reader, what_nobody_comes_for_is_let_go)
+{
+	struct error err = ERROR_NONE;
+
+	begin();
+	maildrop_reader_prepare(&reader, drop, 0);
+	maildrop_reader_age(&reader);
+	cr_expect_eq(reader.text.length, 6);
+	cr_assert_eq(maildrop_reader_open(&reader, drop, 0, &err), OUTCOME_DONE);
+	maildrop_reader_age(&reader);
+	maildrop_reader_age(&reader);
+	expect_rest(100, "first\n");
+	maildrop_reader_close(&reader);
+	maildrop_reader_prepare(&reader, drop, 1);
+	maildrop_reader_age(&reader);
+	maildrop_reader_age(&reader);
+	cr_expect_eq(reader.text.capacity, 0);
+	expect_message(1, 100, "second\n");
+	end();
+}
+
 Test(maildrop_reader, empty_messages)
 {
 	put("new/0.empty", "");

@@ -264,13 +264,45 @@ Test(net_conn, a_drip_is_no_answer)
 	begun = seconds_now();
 	while (p.a.closed == 0 && seconds_now() - begun < 30) {
 		conn_write(p.b.conn, view_text("x"));
-		run_for(p.base, 500);
+		run_for(p.base, 700);
 	}
 	cr_assert_eq(p.a.closed, 1);
 	cr_assert_geq(seconds_now() - begun, PACE_TIMEOUTS * 0.95);
 	cr_assert_eq(p.a.why.code, EX_UNAVAILABLE);
 	cr_assert_not_null(strstr(p.a.why.text, "local is too slow: "), "%s", p.a.why.text);
 	pair_close(&p);
+}
+
+/* One that is slow in what it reads and writes, and one that answers now and then. */
+Test(net_conn, who_is_slow_goes_on)
+{
+	double begun = seconds_now();
+	struct pair reads, writes, answers;
+
+	pair_open(&reads);
+	pair_open(&writes);
+	pair_open(&answers);
+	conn_timeout(reads.a.conn, 1);
+	conn_timeout(writes.a.conn, 1);
+	conn_timeout(answers.a.conn, 1);
+	conn_answered(reads.a.conn);
+	conn_answered(writes.a.conn);
+	while (seconds_now() - begun < PACE_TIMEOUTS + 3) {
+		conn_write(reads.a.conn, view_text("four"));
+		conn_write(writes.b.conn, view_text("four"));
+		conn_write(answers.b.conn, view_text("x"));
+		if (seconds_now() - begun < 4)
+			conn_answered(answers.a.conn);
+		run_for(reads.base, 200);
+		run_for(writes.base, 200);
+		run_for(answers.base, 200);
+	}
+	cr_expect_eq(reads.a.closed, 0, "%s", reads.a.why.text);
+	cr_expect_eq(writes.a.closed, 0, "%s", writes.a.why.text);
+	cr_expect_eq(answers.a.closed, 0, "%s", answers.a.why.text);
+	pair_close(&reads);
+	pair_close(&writes);
+	pair_close(&answers);
 }
 
 /* A listener on a free port of loopback. */
