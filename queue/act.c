@@ -219,6 +219,7 @@ static enum outcome act_on_place(struct acting *a, const struct queue_place *pla
 	struct dir from;
 	struct entry e;
 	bool fresh = strcmp(place->hop, "new") == 0 && strchr(place->name, '+') == NULL;
+	int claimed = (int)strcspn(place->name, "~");
 	enum outcome outcome;
 
 	if (text_starts(place->within, "work-"))
@@ -226,9 +227,12 @@ static enum outcome act_on_place(struct acting *a, const struct queue_place *pla
 	outcome = hop_lock(a->queue, place->hop, &lock, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	if (text_ends(place->name, "~")) {
-		/* A dispatch that died; the next one takes it up. */
-		outcome = error_set(err, EX_TEMPFAIL, "%s is being routed; run a relay pass first", place->name);
+	if (hop_is_claim(place->hop, place->name)) {
+		/* Of a dispatch that died, or could not do it; the next one takes it up. */
+		outcome = error_set(err, EX_TEMPFAIL,
+		    "the routing of %.*s was begun and is not finished; run a relay pass first, and if it cannot, "
+		    "see to the reason that `packetboat list` gives",
+		    claimed, place->name);
 	} else if (fresh && (a->action == QUEUE_HOLD || a->action == QUEUE_REMOVE)) {
 		outcome = admit(a, place, a->action == QUEUE_HOLD ? "hold" : "removed", err);
 	} else if (fresh && a->action == QUEUE_RELEASE) {
@@ -300,11 +304,28 @@ static enum outcome act_on_moving(
 	return outcome;
 }
 
+/* Gathers the places of ID. What a dispatch has claimed is left to it until it is through. */
+static enum outcome places_find(struct acting *a, const struct id *id, struct error *err)
+{
+	enum outcome outcome = queue_find(a->queue, id, collect, a, err);
+	bool claimed = false;
+	struct lock lock = LOCK_NONE;
+
+	for (size_t i = 0; i < a->count; i++)
+		claimed |= hop_is_claim(a->places[i].hop, a->places[i].name);
+	if (outcome != OUTCOME_DONE || !claimed)
+		return outcome;
+	outcome = hop_lock(a->queue, "new", &lock, err);
+	lock_release(&lock);
+	a->count = 0;
+	return outcome == OUTCOME_DONE ? queue_find(a->queue, id, collect, a, err) : outcome;
+}
+
 enum outcome queue_act(
     struct queue *q, enum queue_action action, const struct id *id, size_t *count, struct error *err)
 {
 	struct acting a = {.queue = q, .action = action};
-	enum outcome outcome = queue_find(q, id, collect, &a, err);
+	enum outcome outcome = places_find(&a, id, err);
 	char text[LIMIT_ID];
 
 	struct error first = ERROR_NONE;

@@ -44,6 +44,36 @@ bool hop_is_ended(const char *name)
 	return text_ends(name, "~");
 }
 
+bool hop_is_claim(const char *hop, const char *name)
+{
+	return strcmp(hop, "new") == 0 && text_ends(name, "~");
+}
+
+bool hop_shows(const char *hop, const char *name)
+{
+	return hop_is_record(name) || (hop_is_claim(hop, name) && strchr(name, '.') != NULL);
+}
+
+enum outcome hop_claims(const struct queue *q, struct names *claims, struct error *err)
+{
+	struct names all;
+	enum outcome outcome = dir_names(&q->new, &all, err);
+
+	*claims = (struct names){0};
+	for (size_t i = 0; i < all.count && outcome == OUTCOME_DONE; i++)
+		if (hop_is_claim("new", all.items[i]))
+			names_add(claims, all.items[i]);
+	names_release(&all);
+	return outcome;
+}
+
+bool hop_half_made(const struct queue *q, const struct names *claims, const struct entry *e)
+{
+	/* The claim may be gone since, and then it counts. */
+	return e->parent != NULL && (claims == NULL || names_contain(claims, e->parent)) &&
+	       file_exists(&q->new, e->parent, NULL);
+}
+
 void hop_ended_name(const char *name, char out[static ENTRY_NAME + 1])
 {
 	snprintf(out, ENTRY_NAME + 1, "%s~", name);

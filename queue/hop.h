@@ -30,6 +30,15 @@ bool hop_is_record(const char *name);
 bool hop_is_ended(const char *name);
 void hop_ended_name(const char *name, char out[static ENTRY_NAME + 1]);
 enum outcome hop_end(const struct queue *q, const struct dir *d, const char *ended, struct error *err);
+/*
+ * "…~" in queue/new is a claim: its routing was begun, by a dispatch that is at it or by one that could not finish it. It waits
+ * like any other: hop_shows is true of what lies in HOP and waits, claims too. hop_claims gives their names. What a dispatch
+ * made so far is not wholly made, and does not count, as long as its claim is one of them (null CLAIMS: as long as it stands).
+ */
+bool hop_is_claim(const char *hop, const char *name);
+bool hop_shows(const char *hop, const char *name);
+enum outcome hop_claims(const struct queue *q, struct names *claims, struct error *err);
+bool hop_half_made(const struct queue *q, const struct names *claims, const struct entry *e);
 /* Is NAME that of a directory within a hop: a bucket, a batch, a work slot? */
 bool hop_is_part(const char *name);
 

@@ -120,7 +120,8 @@ struct queue_place {
 
 /*
  * Calls VISIT for every record of HOP (null: of all hops), in order of id within a directory. Just handed-over
- * messages (hop "new") are shown with a record made from their envelope. A record that cannot be read is shown with
+ * messages (hop "new") are shown with a record made from their envelope; what is claimed by a dispatch is shown under its
+ * claim, and what was made from it so far is not. A record that cannot be read is shown with
  * a null ENTRY and the reason in ERR. VISIT returns false to stop. Takes no lock: what moves meanwhile may be missed
  * or seen twice.
  */

@@ -2,13 +2,22 @@
 #include "lib/text.h"
 #include "queue/hop.h"
 
+/* A message handed over and not yet routed, claimed or not: it lies in queue/new itself. */
+static bool is_fresh(const struct queue_place *place)
+{
+	return strcmp(place->hop, "new") == 0 && strchr(place->name, '+') == NULL;
+}
+
 enum outcome queue_message(const struct queue *q, const struct queue_place *place, enum message_check check,
     struct message *m, struct error *err)
 {
-	/* Handed over and not yet routed: the message itself lies in queue/new. */
-	if (strcmp(place->hop, "new") == 0 && strchr(place->name, '+') == NULL)
+	char name[ENTRY_NAME];
+
+	if (is_fresh(place))
 		return message_open(m, &q->new, place->name, check, err);
-	return message_open(m, &q->msg, place->name, check, err);
+	/* A claim is of the record: the message keeps its name. */
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(place->name, "~"), place->name);
+	return message_open(m, &q->msg, name, check, err);
 }
 
 /* A record as it will be, for a message that is not routed yet. */
@@ -33,23 +42,30 @@ static enum outcome entry_from_message(const struct queue *q, const char *name, 
 	return OUTCOME_DONE;
 }
 
-/* Shows one file of a hop; false when the visitor wants no more. READER is for one after the other. */
-static bool show(const struct queue *q, const struct dir *d, const struct queue_place *place,
-    struct hop_reader *reader, queue_visit *visit, void *context)
+/* What a look at the queue goes by. */
+struct looking {
+	const struct queue *q;
+	const struct names *claims; /* as of its beginning; null: not read */
+	queue_visit *visit;
+	void *context;
+	bool go_on; /* the visitor wants more */
+};
+
+/* Shows one file of a hop; false when it does not count. READER is for one after the other. */
+static bool show(struct looking *l, const struct dir *d, const struct queue_place *place, struct hop_reader *reader)
 {
 	struct entry e;
 	struct error why = ERROR_NONE;
-	bool fresh = strcmp(place->hop, "new") == 0 && strchr(place->name, '+') == NULL;
-	enum outcome outcome =
-	    fresh ? entry_from_message(q, place->name, &e, &why) : hop_reader_read(reader, d, place->name, &e, &why);
-	bool go_on = true;
+	enum outcome outcome = is_fresh(place) ? entry_from_message(l->q, place->name, &e, &why)
+					       : hop_reader_read(reader, d, place->name, &e, &why);
+	bool counts = outcome != OUTCOME_DONE || !hop_half_made(l->q, l->claims, &e);
 
-	if (outcome == OUTCOME_DONE && !e.ended)
-		go_on = visit(context, place, &e, NULL);
+	if (outcome == OUTCOME_DONE && !e.ended && counts)
+		l->go_on = l->visit(l->context, place, &e, NULL);
 	else if (outcome != OUTCOME_DONE && why.code != EX_NOINPUT) /* moved on meanwhile: no news */
-		go_on = visit(context, place, NULL, &why);
+		l->go_on = l->visit(l->context, place, NULL, &why);
 	entry_release(&e);
-	return go_on;
+	return counts;
 }
 
 static void place_set(struct queue_place *place, const char *hop, const char *within, const char *name)
@@ -59,44 +75,43 @@ static void place_set(struct queue_place *place, const char *hop, const char *wi
 	snprintf(place->name, sizeof place->name, "%s", name);
 }
 
-static enum outcome walk_directory(const struct queue *q, const struct dir *d, const char *hop, const char *within,
-    queue_visit *visit, void *context, bool *go_on, struct error *err)
+static enum outcome walk_directory(
+    struct looking *l, const struct dir *d, const char *hop, const char *within, struct error *err)
 {
 	struct hop_reader reader = HOP_READER_NONE;
 	struct names names;
 	enum outcome outcome = dir_names(d, &names, err);
 
-	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE && *go_on; i++) {
+	for (size_t i = 0; i < names.count && outcome == OUTCOME_DONE && l->go_on; i++) {
 		struct queue_place place;
 
-		if (!hop_is_record(names.items[i]))
+		if (!hop_shows(hop, names.items[i]))
 			continue;
 		place_set(&place, hop, within, names.items[i]);
-		*go_on = show(q, d, &place, &reader, visit, context);
+		show(l, d, &place, &reader);
 	}
 	hop_reader_close(&reader);
 	names_release(&names);
 	return outcome;
 }
 
-static enum outcome walk_hop(
-    const struct queue *q, const char *hop, queue_visit *visit, void *context, bool *go_on, struct error *err)
+static enum outcome walk_hop(struct looking *l, const char *hop, struct error *err)
 {
 	struct dir top;
 	struct names parts = {0};
-	enum outcome outcome = dir_open(&top, &q->queue, hop, err);
+	enum outcome outcome = dir_open(&top, &l->q->queue, hop, err);
 
 	if (outcome != OUTCOME_DONE)
 		return err->code == EX_NOINPUT ? OUTCOME_DONE : outcome;
 	outcome = hop_parts(&top, &parts, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = walk_directory(q, &top, hop, "", visit, context, go_on, err);
-	for (size_t i = 0; i < parts.count && outcome == OUTCOME_DONE && *go_on; i++) {
+		outcome = walk_directory(l, &top, hop, "", err);
+	for (size_t i = 0; i < parts.count && outcome == OUTCOME_DONE && l->go_on; i++) {
 		struct dir part;
 
 		outcome = dir_open(&part, &top, parts.items[i], err);
 		if (outcome == OUTCOME_DONE)
-			outcome = walk_directory(q, &part, hop, parts.items[i], visit, context, go_on, err);
+			outcome = walk_directory(l, &part, hop, parts.items[i], err);
 		else if (err->code == EX_NOINPUT)
 			outcome = OUTCOME_DONE; /* emptied meanwhile */
 		dir_close(&part);
@@ -108,17 +123,20 @@ static enum outcome walk_hop(
 
 enum outcome queue_walk(const struct queue *q, const char *hop, queue_visit *visit, void *context, struct error *err)
 {
+	struct names claims;
+	struct looking l = {q, &claims, visit, context, true};
 	struct names hops = {0};
-	bool go_on = true;
-	enum outcome outcome = OUTCOME_DONE;
+	enum outcome outcome = hop_claims(q, &claims, err);
 
-	if (hop != NULL)
-		return walk_hop(q, hop, visit, context, &go_on, err);
-	outcome = hop_list(q, &hops, err);
-	for (size_t i = 0; i < hops.count && outcome == OUTCOME_DONE && go_on; i++)
-		if (strcmp(hops.items[i], "removed") != 0)
-			outcome = walk_hop(q, hops.items[i], visit, context, &go_on, err);
+	if (outcome == OUTCOME_DONE && hop == NULL)
+		outcome = hop_list(q, &hops, err);
+	else if (outcome == OUTCOME_DONE)
+		names_add(&hops, hop);
+	for (size_t i = 0; i < hops.count && outcome == OUTCOME_DONE && l.go_on; i++)
+		if (hop != NULL || strcmp(hops.items[i], "removed") != 0)
+			outcome = walk_hop(&l, hops.items[i], err);
 	names_release(&hops);
+	names_release(&claims);
 	return outcome;
 }
 
@@ -207,13 +225,10 @@ static enum outcome places_read(struct queue *q, struct error *err)
 }
 
 struct finding {
-	const struct queue *q;
+	struct looking look;
 	const struct names *wanted;
 	bool *seen; /* of each that is wanted */
-	queue_visit *visit;
-	void *context;
 	size_t found;
-	bool go_on;
 };
 
 static void find_in(struct finding *f, const struct queue_place *where)
@@ -222,16 +237,15 @@ static void find_in(struct finding *f, const struct queue_place *where)
 	struct hop_reader reader = HOP_READER_NONE;
 	struct dir d;
 
-	if (dir_open(&d, &f->q->queue, path, NULL) == OUTCOME_DONE) {
-		for (size_t i = 0; i < f->wanted->count && f->go_on; i++) {
+	if (dir_open(&d, &f->look.q->queue, path, NULL) == OUTCOME_DONE) {
+		for (size_t i = 0; i < f->wanted->count && f->look.go_on; i++) {
 			struct queue_place place;
 
 			if (f->seen[i] || !file_exists(&d, f->wanted->items[i], NULL))
 				continue;
-			f->seen[i] = true;
 			place_set(&place, where->hop, where->within, f->wanted->items[i]);
-			f->found++;
-			f->go_on = show(f->q, &d, &place, &reader, f->visit, f->context);
+			f->seen[i] = show(&f->look, &d, &place, &reader);
+			f->found += f->seen[i];
 		}
 	}
 	hop_reader_close(&reader);
@@ -239,7 +253,10 @@ static void find_in(struct finding *f, const struct queue_place *where)
 	free(path);
 }
 
-/* Names of messages in queue/new that are not routed: "ID", or "ID=K" when a neighbour brought it; and their claims. */
+/*
+ * Names of messages in queue/new that are not routed: "ID", or "ID=K" when a neighbour brought it; and claims, also of records:
+ * "ID+K~".
+ */
 static enum outcome fresh_names(const struct queue *q, const struct id *id, struct names *wanted, struct error *err)
 {
 	struct names fresh = {0};
@@ -247,9 +264,13 @@ static enum outcome fresh_names(const struct queue *q, const struct id *id, stru
 	enum outcome outcome = dir_names(&q->new, &fresh, err);
 
 	id_print(id, text);
-	for (size_t i = 0; i < fresh.count; i++)
-		if (text_starts(fresh.items[i], text) && strchr("=~", fresh.items[i][strlen(text)]) != NULL)
-			names_add(wanted, fresh.items[i]);
+	for (size_t i = 0; i < fresh.count; i++) {
+		const char *name = fresh.items[i];
+		char next = text_starts(name, text) ? name[strlen(text)] : '\0';
+
+		if (next == '=' || next == '~' || (next == '+' && hop_is_claim("new", name)))
+			names_add(wanted, name);
+	}
 	names_release(&fresh);
 	return outcome;
 }
@@ -257,7 +278,7 @@ static enum outcome fresh_names(const struct queue *q, const struct id *id, stru
 enum outcome queue_find(struct queue *q, const struct id *id, queue_visit *visit, void *context, struct error *err)
 {
 	struct names wanted;
-	struct finding f = {.q = q, .wanted = &wanted, .visit = visit, .context = context, .go_on = true};
+	struct finding f = {{.q = q, .visit = visit, .context = context, .go_on = true}, .wanted = &wanted};
 	char text[LIMIT_ID];
 	enum outcome outcome = record_names(q, id, &wanted, err);
 	size_t records = wanted.count;
@@ -266,7 +287,7 @@ enum outcome queue_find(struct queue *q, const struct id *id, queue_visit *visit
 	id_print(id, text);
 	names_add(&wanted, text);
 	/* Again with the directories of now, if any record is in none of those known. */
-	for (size_t round = 0; round < 2 && outcome == OUTCOME_DONE && f.go_on; round++) {
+	for (size_t round = 0; round < 2 && outcome == OUTCOME_DONE && f.look.go_on; round++) {
 		if (round > 0 && f.found >= records && f.found > 0)
 			break;
 		if (round > 0)
@@ -276,7 +297,7 @@ enum outcome queue_find(struct queue *q, const struct id *id, queue_visit *visit
 		known = wanted.count;
 		if (outcome == OUTCOME_DONE && (round > 0 || q->places == NULL))
 			outcome = places_read(q, err);
-		for (size_t i = 0; outcome == OUTCOME_DONE && i < q->places->count && f.go_on; i++)
+		for (size_t i = 0; outcome == OUTCOME_DONE && i < q->places->count && f.look.go_on; i++)
 			find_in(&f, &q->places->items[i]);
 	}
 	free(f.seen);

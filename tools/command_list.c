@@ -3,10 +3,12 @@
 #include "queue/hop.h"
 #include "tools/command.h"
 #include "tools/select.h"
+#include "tools/trouble.h"
 
 struct listing {
 	struct tool *tool;
 	struct selection selection;
+	struct troubles troubles;
 	struct buf reason;
 	struct buf recipients;
 };
@@ -101,7 +103,7 @@ static bool show(void *context, const struct queue_place *place, const struct en
 	if (!select_entry(&l->selection, e, &l->tool->age))
 		return true;
 	buf_clear(&l->reason);
-	entry_reason(place, e, &l->reason);
+	trouble_reason(&l->troubles, place, e, &l->reason);
 	if (l->tool->json)
 		object_print(l, place, e);
 	else
@@ -132,7 +134,7 @@ static enum outcome hop_resolve(
 
 enum outcome command_list(struct tool *t, struct error *err)
 {
-	struct listing l = {.tool = t};
+	struct listing l = {.tool = t, .troubles.spool = &t->queue.spool};
 	const char *hop = NULL;
 	const char *class = NULL;
 	char directory[LIMIT_HOST_NAME + 16];
@@ -155,6 +157,7 @@ enum outcome command_list(struct tool *t, struct error *err)
 	buf_init(&l.reason, LIMIT_ENTRY);
 	buf_init(&l.recipients, LIMIT_ENTRY);
 	outcome = queue_walk(&t->queue, hop != NULL ? directory : NULL, show, &l, err);
+	troubles_release(&l.troubles);
 	buf_release(&l.reason);
 	buf_release(&l.recipients);
 	return outcome;

@@ -5,9 +5,11 @@
 #include "queue/header.h"
 #include "tools/command.h"
 #include "tools/select.h"
+#include "tools/trouble.h"
 
 struct showing {
 	struct tool *tool;
+	struct troubles troubles;
 	size_t records;
 	struct queue_place first; /* any of them leads to the content */
 };
@@ -130,14 +132,14 @@ static void recipient_print(const struct entry_recipient *r, const struct envelo
 }
 
 static void record_print(
-    const struct showing *s, const struct queue_place *place, const struct entry *e, const struct envelope *envelope)
+    struct showing *s, const struct queue_place *place, const struct entry *e, const struct envelope *envelope)
 {
 	const struct age *age = &s->tool->age;
 	struct buf reason;
 	char text[24];
 
 	buf_init(&reason, LIMIT_ENTRY);
-	entry_reason(place, e, &reason);
+	trouble_reason(&s->troubles, place, e, &reason);
 	printf("\nlies        queue/%s%s%s/%s\n", place->hop, place->within[0] != '\0' ? "/" : "", place->within,
 	    place->name);
 	field("waits", buf_string(&reason));
@@ -263,7 +265,7 @@ enum outcome command_show(struct tool *t, struct error *err)
 	bool headers = false;
 	const struct tool_option options[] = {
 	    {"content", OPTION_FLAG, &content}, {"headers", OPTION_FLAG, &headers}, {"json", OPTION_FLAG, &t->json}};
-	struct showing s = {.tool = t};
+	struct showing s = {.tool = t, .troubles.spool = &t->queue.spool};
 	struct id id;
 	enum outcome outcome = tool_options(t, options, 3, 1, 1, "an id", err);
 
@@ -278,5 +280,6 @@ enum outcome command_show(struct tool *t, struct error *err)
 		    "there is no message %s in the queue (`packetboat trace` tells what became of it)", t->words[0]);
 	if (outcome == OUTCOME_DONE && s.records > 0 && (content || headers))
 		outcome = content_copy(&s, headers, err);
+	troubles_release(&s.troubles);
 	return outcome;
 }

@@ -56,8 +56,26 @@ static void oldest_file(struct pile *p, const struct dir *d, const char *name)
 		p->oldest = st.st_mtime;
 }
 
+/* Made so far by a dispatch whose claim stands, and is counted itself. Only where a claim has the same id is it opened. */
+static bool half_made(const struct queue *q, const struct names *claims, const struct dir *d, const char *name)
+{
+	size_t length = strcspn(name, "+");
+	bool may_be = false;
+	bool is = false;
+	struct entry e;
+
+	for (size_t i = 0; i < claims->count && !may_be; i++)
+		may_be = strncmp(claims->items[i], name, length) == 0 && strcspn(claims->items[i], "+=~") == length;
+	if (!may_be)
+		return false;
+	is = hop_read(d, name, &e, NULL) == OUTCOME_DONE && hop_half_made(q, claims, &e);
+	entry_release(&e);
+	return is;
+}
+
 /* Of records from one origin the lowest sequence is the oldest: only that one is opened. */
-static void count_records(const struct queue *q, const struct dir *d, struct pile *p)
+static void count_records(
+    const struct queue *q, const char *hop, const struct names *claims, const struct dir *d, struct pile *p)
 {
 	struct names names;
 	struct id lowest = {.sequence = 0};
@@ -66,17 +84,20 @@ static void count_records(const struct queue *q, const struct dir *d, struct pil
 	if (dir_names(d, &names, NULL) != OUTCOME_DONE)
 		return;
 	for (size_t i = 0; i < names.count; i++) {
+		char name[ENTRY_NAME]; /* its own, without the mark of a claim */
 		uint64_t size = 0;
 		struct id id;
 		uint32_t first;
 
-		if (!hop_is_record(names.items[i]))
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(names.items[i], "~"), names.items[i]);
+		if (!hop_shows(hop, names.items[i]) ||
+		    (strcmp(hop, "new") != 0 && half_made(q, claims, d, names.items[i])))
 			continue;
 		p->records++;
 		/* What is not routed yet is the message itself. */
-		if (file_exists(&q->msg, names.items[i], &size) || file_exists(d, names.items[i], &size))
+		if (file_exists(&q->msg, name, &size) || file_exists(d, names.items[i], &size))
 			p->octets += size;
-		if (!entry_name_parse(names.items[i], &id, &first)) {
+		if (!entry_name_parse(name, &id, &first)) {
 			oldest_file(p, d, names.items[i]);
 			continue;
 		}
@@ -95,7 +116,7 @@ static void count_records(const struct queue *q, const struct dir *d, struct pil
 }
 
 /* What is ready, and what is not due; batches only for hops that have no neighbour's state to ask. */
-static void count_hop(const struct queue *q, const char *hop, struct pile *p)
+static void count_hop(const struct queue *q, const char *hop, const struct names *claims, struct pile *p)
 {
 	struct names parts = {0};
 	struct dir top;
@@ -103,7 +124,7 @@ static void count_hop(const struct queue *q, const char *hop, struct pile *p)
 	*p = (struct pile){0};
 	if (dir_open(&top, &q->queue, hop, NULL) != OUTCOME_DONE)
 		return;
-	count_records(q, &top, p);
+	count_records(q, hop, claims, &top, p);
 	if (hop_parts(&top, &parts, NULL) == OUTCOME_DONE)
 		for (size_t i = 0; i < parts.count; i++) {
 			struct dir d;
@@ -111,7 +132,7 @@ static void count_hop(const struct queue *q, const char *hop, struct pile *p)
 			if (text_starts(parts.items[i], "batch-"))
 				continue;
 			if (dir_open(&d, &top, parts.items[i], NULL) == OUTCOME_DONE)
-				count_records(q, &d, p);
+				count_records(q, hop, claims, &d, p);
 			dir_close(&d);
 		}
 	names_release(&parts);
@@ -138,13 +159,14 @@ static void line_call(struct tool *t, const struct config_neighbour *n, struct l
 		l->call_waits = NULL;
 }
 
-static void line_fill(struct tool *t, const struct config_neighbour *n, struct line *l, struct error *err)
+static void line_fill(
+    struct tool *t, const struct config_neighbour *n, const struct names *claims, struct line *l, struct error *err)
 {
 	const char *name = n->name;
 	char *hop = mem_format("neighbour-%s", name);
 
 	*l = (struct line){.name = name};
-	count_hop(&t->queue, hop, &l->pile);
+	count_hop(&t->queue, hop, claims, &l->pile);
 	free(hop);
 	l->peer_known = peer_look(&t->queue, name, &l->peer, err) == OUTCOME_DONE;
 	if (!l->peer_known) {
@@ -273,13 +295,13 @@ static void line_json(const struct line *l)
 	print_json(object);
 }
 
-static void show_neighbours(struct tool *t)
+static void show_neighbours(struct tool *t, const struct names *claims)
 {
 	for (size_t i = 0; i < t->config.neighbour_count; i++) {
 		struct line l;
 		struct error err = ERROR_NONE;
 
-		line_fill(t, &t->config.neighbours[i], &l, &err);
+		line_fill(t, &t->config.neighbours[i], claims, &l, &err);
 		if (t->json)
 			line_json(&l);
 		else
@@ -318,7 +340,7 @@ static void show_pile(const struct tool *t, const char *hop, const struct pile *
 }
 
 /* Hops of this host itself, and those of neighbours that are gone from the configuration. */
-static enum outcome show_hops(struct tool *t, struct error *err)
+static enum outcome show_hops(struct tool *t, const struct names *claims, struct error *err)
 {
 	struct names hops;
 	enum outcome outcome = hop_list(&t->queue, &hops, err);
@@ -329,7 +351,7 @@ static enum outcome show_hops(struct tool *t, struct error *err)
 
 		if (neighbour != NULL && config_neighbour(&t->config, neighbour) != NULL)
 			continue;
-		count_hop(&t->queue, hops.items[i], &pile);
+		count_hop(&t->queue, hops.items[i], claims, &pile);
 		show_pile(t, hops.items[i], &pile);
 	}
 	names_release(&hops);
@@ -376,15 +398,19 @@ static void show_finding(void *context, enum health_level level, const char *sen
 enum outcome command_status(struct tool *t, struct error *err)
 {
 	const struct tool_option options[] = {{"json", OPTION_FLAG, &t->json}};
+	struct names claims;
 	enum outcome outcome = tool_options(t, options, 1, 0, 0, "", err);
 
 	if (outcome == OUTCOME_DONE)
 		outcome = tool_queue(t, err);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	show_neighbours(t);
+	outcome = hop_claims(&t->queue, &claims, err);
+	show_neighbours(t, &claims);
 	show_arrivals(t);
-	outcome = show_hops(t, err);
+	if (outcome == OUTCOME_DONE)
+		outcome = show_hops(t, &claims, err);
+	names_release(&claims);
 	health_boxes(&t->config, &t->queue, &t->age, show_finding, t);
 	health_corrupt(&t->queue, show_finding, t);
 	health_clock(&t->age, show_finding, t);

@@ -4,8 +4,8 @@
 #include "lib/text.h"
 #include "tools/command.h"
 #include "tools/health.h"
-#include "tools/select.h"
 #include "tools/tracing.h"
+#include "tools/trouble.h"
 
 /* A record that waits here. */
 struct waiting {
@@ -17,6 +17,7 @@ struct waiting {
 struct telling {
 	struct tool *tool;
 	struct trace trace;
+	struct troubles troubles;
 	struct log_fields fields;
 	struct waiting *waiting;
 	size_t count;
@@ -64,7 +65,7 @@ static bool found(void *context, const struct queue_place *place, const struct e
 	for (size_t i = 0; i < e->recipient_count; i++)
 		if (e->recipients[i].end == ENTRY_WAITS)
 			buf_format(&names, "%s%s", names.length > 0 ? "," : "", e->recipients[i].address);
-	entry_reason(place, e, &reason);
+	trouble_reason(&l->troubles, place, e, &reason);
 	w->recipients = buf_detach(&names);
 	w->reason = buf_detach(&reason);
 	return true;
@@ -296,7 +297,7 @@ static enum outcome tell(struct telling *l, const struct id *id, struct error *e
 enum outcome command_trace(struct tool *t, struct error *err)
 {
 	const struct tool_option options[] = {{"json", OPTION_FLAG, &t->json}};
-	struct telling l = {.tool = t};
+	struct telling l = {.tool = t, .troubles.spool = &t->queue.spool};
 	struct id id;
 	enum outcome outcome = tool_options(t, options, 1, 1, 1, "an id", err);
 
@@ -313,6 +314,7 @@ enum outcome command_trace(struct tool *t, struct error *err)
 		free(l.waiting[i].reason);
 	}
 	free(l.waiting);
+	troubles_release(&l.troubles);
 	log_fields_release(&l.fields);
 	trace_release(&l.trace);
 	return outcome;

@@ -245,14 +245,17 @@ static enum outcome look_at_new(struct fsck *f, struct error *err)
 
 	for (size_t i = 0; outcome == OUTCOME_DONE && i < names.count; i++) {
 		const char *file = names.items[i];
-		bool claimed = text_ends(file, "~");
+		bool claimed = hop_is_claim("new", file);
 		char *name = mem_copy(file, strlen(file) - claimed);
 		struct id id;
 		uint32_t first;
 
 		fsck_progress(where, i + 1, names.count);
 		if (claimed)
-			fsck_note(f, "%s/%s was being routed; the next relay pass does it again", d->path, file);
+			fsck_note(f,
+			    "the routing of %s/%s was begun and is not finished; each relay pass tries anew, and the "
+			    "log tells of one that cannot",
+			    d->path, file);
 		if (entry_name_parse(name, &id, &first)) {
 			char *text = mem_copy(name, id_length(name));
 

@@ -233,3 +233,27 @@ enum outcome log_read(const struct dir *d, const char *name, log_visit *visit, v
 	gzclose_r(file);
 	return outcome;
 }
+
+enum outcome log_read_end(const struct dir *d, size_t octets, log_visit *visit, void *context, struct error *err)
+{
+	uint64_t size = 0;
+	struct view rest;
+	struct view line;
+	char *text;
+	int fd;
+	enum outcome outcome = file_open_sized(d, LOG_FILE, &fd, &size, err);
+	size_t length = size < octets ? (size_t)size : octets;
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	text = mem_alloc(length + 1);
+	outcome = file_read_at(fd, text, length, size - length, LOG_FILE, err);
+	file_close(&fd);
+	rest = view_of(text, outcome == OUTCOME_DONE ? length : 0);
+	if (length < size)
+		view_line(&rest, &line);
+	while (view_line(&rest, &line) && visit(context, line))
+		;
+	free(text);
+	return outcome;
+}

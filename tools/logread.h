@@ -36,5 +36,7 @@ enum outcome log_files(const struct dir *d, struct names *files, struct error *e
 /* Calls VISIT for every line of file NAME in D, compressed or not; it returns false to stop. */
 typedef bool log_visit(void *context, struct view line);
 enum outcome log_read(const struct dir *d, const char *name, log_visit *visit, void *context, struct error *err);
+/* The same for the lines in the last OCTETS of the present file, those that are whole. */
+enum outcome log_read_end(const struct dir *d, size_t octets, log_visit *visit, void *context, struct error *err);
 
 #endif

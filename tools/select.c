@@ -2,6 +2,7 @@
 
 #include "lib/text.h"
 #include "queue/address.h"
+#include "queue/hop.h"
 #include "tools/command.h"
 
 bool select_address(const char *pattern, const char *address)
@@ -50,6 +51,8 @@ void entry_reason(const struct queue_place *place, const struct entry *e, struct
 
 	if (strcmp(place->hop, "hold") == 0) {
 		buf_text(out, "held");
+	} else if (hop_is_claim(place->hop, place->name)) {
+		buf_text(out, "its routing was begun by a relay pass and is not finished");
 	} else if (strcmp(place->hop, "new") == 0) {
 		buf_text(out, "to be routed");
 	} else if (within_batch(place->within, &incarnation, &sequence)) {

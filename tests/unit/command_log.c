@@ -1,4 +1,5 @@
 #include "tools/logread.h"
+#include "tools/trouble.h"
 
 #include <fcntl.h>
 #include <zlib.h>
@@ -153,5 +154,75 @@ Test(command_log, long_lines_are_whole)
 	cr_expect_eq(memcmp(all.bytes, text.bytes, 20000), 0);
 	buf_release(&text);
 	buf_release(&all);
+	scratch_close(&d);
+}
+
+Test(command_log, the_end_is_of_whole_lines)
+{
+	static const struct {
+		size_t octets;
+		const char *lines;
+	} table[] = {
+	    {100, "one|two|three|"}, {14, "one|two|three|"}, {13, "two|three|"}, {7, "three|"}, {6, ""}, {0, ""}};
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+
+	cr_assert_eq(file_commit(&d, &d, "log", view_text("one\ntwo\nthree\n"), &err), OUTCOME_DONE);
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct buf all;
+
+		buf_init(&all, 1000);
+		cr_expect_eq(log_read_end(&d, table[i].octets, gather, &all, &err), OUTCOME_DONE, "%s", err.text);
+		cr_expect_str_eq(buf_string(&all), table[i].lines, "%zu", table[i].octets);
+		buf_release(&all);
+	}
+	scratch_close(&d);
+}
+
+/* What was said last of a name counts, with or without the mark of a claim; other events and other names do not. */
+Test(command_log, the_last_trouble_is_the_reason)
+{
+	static const struct {
+		const char *hop;
+		const char *within;
+		const char *name;
+		const char *text;
+	} table[] = {
+	    {"new", "", "a.aaaaaaa.1~",
+		"its routing was begun by a relay pass and is not finished; the last failure, at T2: second one"},
+	    {"new", "", "a.aaaaaaa.1=3~", "its routing was begun by a relay pass and is not finished"},
+	    {"new", "", "a.aaaaaaa.1", "to be routed"},
+	    {"local", "", "a.aaaaaaa.2+0", "waits for the next relay pass; the last failure, at T3: third"},
+	    {"local", "", "a.aaaaaaa.2+1", "waits for the next relay pass"},
+	    {"smtp", "", "a.aaaaaaa.2+0", "waits for the next relay pass"},
+	};
+	struct dir d = scratch_open();
+	struct troubles t = {.spool = &d};
+	struct error err = ERROR_NONE;
+	struct entry e;
+
+	entry_init(&e);
+	cr_assert_eq(file_commit(&d, &d, "log",
+			 view_text("a.aaaaaaa.1 trouble at=T1 reason=first\n"
+				   "a.aaaaaaa.1 trouble at=T2 reason=\"second one\"\n"
+				   "a.aaaaaaa.2+0 trouble at=T3 reason=third\n"
+				   "a.aaaaaaa.1 accepted at=T4 reason=fourth\n"
+				   "fetch-a trouble at=T5 reason=fifth\n\nnothing\n"),
+			 &err),
+	    OUTCOME_DONE);
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct queue_place place = {.name = ""};
+		struct buf out;
+
+		snprintf(place.hop, sizeof place.hop, "%s", table[i].hop);
+		snprintf(place.within, sizeof place.within, "%s", table[i].within);
+		snprintf(place.name, sizeof place.name, "%s", table[i].name);
+		buf_init(&out, 1000);
+		trouble_reason(&t, &place, &e, &out);
+		cr_expect_str_eq(buf_string(&out), table[i].text, "%s", table[i].name);
+		buf_release(&out);
+	}
+	troubles_release(&t);
+	entry_release(&e);
 	scratch_close(&d);
 }

@@ -82,13 +82,16 @@ Test(command_select, reasons)
 		const char *within;
 		const char *reason;
 		const char *text;
+		const char *name; /* null: any */
 	} table[] = {
-	    {"new", "", NULL, "to be routed"},
-	    {"hold", "", NULL, "held"},
-	    {"hold", "", "loop", "held: 4.0.0 loop"},
-	    {"neighbour-city", "batch-abcdefa-4", "old", "in batch 4, not acknowledged"},
-	    {"neighbour-city", "", NULL, "waits for the next relay pass"},
-	    {"smtp", "due-9", "away", "4.0.0 away"},
+	    {"new", "", NULL, "to be routed", NULL},
+	    {"hold", "", NULL, "held", NULL},
+	    {"hold", "", "loop", "held: 4.0.0 loop", NULL},
+	    {"neighbour-city", "batch-abcdefa-4", "old", "in batch 4, not acknowledged", NULL},
+	    {"neighbour-city", "", NULL, "waits for the next relay pass", NULL},
+	    {"smtp", "due-9", "away", "4.0.0 away", NULL},
+	    {"new", "", "old", "its routing was begun by a relay pass and is not finished: 4.0.0 old", "x.1+1~"},
+	    {"new", "", NULL, "its routing was begun by a relay pass and is not finished", "x.1~"},
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -97,6 +100,8 @@ Test(command_select, reasons)
 		struct buf out;
 
 		snprintf(place.hop, sizeof place.hop, "%s", table[i].hop);
+		if (table[i].name != NULL)
+			snprintf(place.name, sizeof place.name, "%s", table[i].name);
 		snprintf(place.within, sizeof place.within, "%s", table[i].within);
 		if (table[i].reason != NULL)
 			entry_recipient_result(&e.recipients[1], "4.0.0", table[i].reason);

@@ -496,6 +496,97 @@ Test(queue, walk_and_find_see_every_place)
 	kit_close(&k);
 }
 
+/* A claim waits like what it was; what was made from it so far is shown once more by nobody. */
+Test(queue, walk_and_find_see_what_is_claimed)
+{
+	struct queue_kit k;
+	struct seen_places s = {0};
+	struct id id;
+	struct entry e;
+	struct message m;
+	struct dir local;
+	char text[LIMIT_ID];
+	char *name;
+	char *claim;
+	char *path;
+	struct buf record;
+
+	kit_open(&k, KIT_PLAIN);
+	id = kit_send(&k, "maria@village.example.org", "joe ann");
+	id_print(&id, text);
+	claim = mem_format("%s~", text);
+	name = mem_format("%s+0", text);
+	kit_done(&k, file_rename(&k.queue.new, text, &k.queue.new, claim, &k.err));
+	kit_done(&k, queue_walk(&k.queue, NULL, note_place, &s, &k.err));
+	cr_expect_eq(s.count, 1);
+	cr_expect_str_eq(s.last.name, claim);
+	cr_expect_str_eq(s.recipients, "joe ann ");
+	/* As a dispatch leaves it that died behind the first record. */
+	entry_init(&e);
+	e.sender = mem_string("maria@village.example.org");
+	entry_add_recipient(&e, 0, "joe");
+	e.id = id;
+	e.parent = mem_string(claim);
+	buf_init(&record, LIMIT_ENTRY);
+	entry_write(&e, &record);
+	kit_done(&k, file_link(&k.queue.new, claim, &k.queue.msg, name, &k.err));
+	path = mem_format("spool/queue/local/%s", name);
+	kit_done(&k, hop_open(&k.queue, "local", &local, &k.err));
+	dir_close(&local);
+	kit_put(k.root, path, buf_string(&record));
+	s = (struct seen_places){.recipients = (free(s.recipients), NULL)};
+	kit_done(&k, queue_walk(&k.queue, NULL, note_place, &s, &k.err));
+	cr_expect_eq(s.count, 1, "shown once");
+	cr_expect_str_eq(s.last.hop, "new");
+	s = (struct seen_places){.recipients = (free(s.recipients), NULL)};
+	kit_done(&k, queue_find(&k.queue, &id, note_place, &s, &k.err));
+	cr_expect_eq(s.count, 1, "found once");
+	cr_expect_str_eq(s.last.name, claim);
+	kit_done(&k, queue_message(&k.queue, &s.last, MESSAGE_VERIFY, &m, &k.err));
+	message_close(&m);
+	kit_done(&k, file_remove(&k.queue.new, claim, &k.err));
+	s = (struct seen_places){.recipients = (free(s.recipients), NULL)};
+	kit_done(&k, queue_walk(&k.queue, NULL, note_place, &s, &k.err));
+	cr_expect_eq(s.count, 1, "it counts now");
+	cr_expect_str_eq(s.last.hop, "local");
+	free(s.recipients);
+	free(path);
+	free(name);
+	free(claim);
+	buf_release(&record);
+	entry_release(&e);
+	kit_close(&k);
+}
+
+/* A record that is to be routed again, claimed. */
+Test(queue, find_sees_a_claimed_record)
+{
+	struct queue_kit k;
+	struct seen_places s = {0};
+	struct id id;
+	struct message m;
+	struct dir local;
+	char *claim;
+
+	kit_open(&k, KIT_PLAIN);
+	id = kit_send(&k, "maria@village.example.org", "joe");
+	kit_dispatch(&k);
+	kit_done(&k, queue_walk(&k.queue, NULL, note_place, &s, &k.err));
+	claim = mem_format("%s~", s.last.name);
+	kit_done(&k, dir_open(&local, &k.queue.queue, "local", &k.err));
+	kit_done(&k, file_rename(&local, s.last.name, &k.queue.new, claim, &k.err));
+	dir_close(&local);
+	s = (struct seen_places){.recipients = (free(s.recipients), NULL)};
+	kit_done(&k, queue_find(&k.queue, &id, note_place, &s, &k.err));
+	cr_expect_eq(s.count, 1);
+	cr_expect_str_eq(s.last.name, claim);
+	kit_done(&k, queue_message(&k.queue, &s.last, MESSAGE_VERIFY, &m, &k.err));
+	message_close(&m);
+	free(s.recipients);
+	free(claim);
+	kit_close(&k);
+}
+
 /* "x.1" is no "x.10". */
 Test(queue, find_takes_whole_ids)
 {
