@@ -40,11 +40,16 @@ bool maildir_exists(const struct dir *mail, const char *name)
 	return maildir_find(mail, name, &found, NULL) == OUTCOME_DONE && found;
 }
 
-static enum outcome box_look(const struct dir *mail, const char *name, bool *found, struct error *err)
+enum outcome maildir_look(const struct dir *mail, const char *name, bool *found, struct error *err)
 {
-	char *part = mem_format("%s/new", name);
-	enum outcome outcome = dir_look(mail, part, found, err);
+	char *part;
+	enum outcome outcome;
 
+	*found = false;
+	if (!name_is_safe(name))
+		return OUTCOME_DONE;
+	part = mem_format("%s/new", name);
+	outcome = dir_look(mail, part, found, err);
 	free(part);
 	return outcome;
 }
@@ -54,12 +59,13 @@ enum outcome maildir_find(const struct dir *mail, const char *name, bool *found,
 	bool postmaster = true;
 	enum outcome outcome;
 
-	*found = false;
-	if (!name_is_safe(name))
+	if (!name_is_safe(name)) {
+		*found = false;
 		return OUTCOME_DONE;
-	outcome = box_look(mail, name, found, err);
+	}
+	outcome = maildir_look(mail, name, found, err);
 	if (outcome == OUTCOME_DONE && !*found)
-		outcome = box_look(mail, "postmaster", &postmaster, err);
+		outcome = maildir_look(mail, "postmaster", &postmaster, err);
 	if (outcome == OUTCOME_DONE && !postmaster)
 		outcome =
 		    error_set(err, EX_TEMPFAIL, "%s has not even a box for postmaster: is it mounted?", mail->path);

@@ -12,9 +12,11 @@
 enum outcome maildir_make(const struct dir *mail, const char *name, struct error *err);
 /* Does NAME have a Maildir? */
 bool maildir_exists(const struct dir *mail, const char *name);
+/* The same, where a failure to look at it is no answer: EX_TEMPFAIL. */
+enum outcome maildir_look(const struct dir *mail, const char *name, bool *found, struct error *err);
 /*
- * The same for whoever would turn mail away for the lack of it: what cannot be looked at (an I/O error, no permission), or
- * is missing together with postmaster's box, as when MAIL is a disk that is not mounted, is no answer: EX_TEMPFAIL.
+ * The same for whoever would turn mail away for the lack of it: what is missing together with postmaster's box, as when MAIL
+ * is a disk that is not mounted, is no answer either.
  */
 enum outcome maildir_find(const struct dir *mail, const char *name, bool *found, struct error *err);
 

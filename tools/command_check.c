@@ -326,6 +326,7 @@ static void check_owners(struct checking *c)
 static void check_aliases(struct checking *c)
 {
 	const struct config *config = &c->tool->config;
+	bool postmaster = false;
 
 	for (size_t i = 0; i < config->alias_count; i++)
 		for (size_t k = 0; k < config->aliases[i].targets.count; k++) {
@@ -337,7 +338,7 @@ static void check_aliases(struct checking *c)
 				    config->aliases[i].name, r.reason);
 			route_release(&r);
 		}
-	if (!maildir_exists(&c->tool->queue.mail, "postmaster"))
+	if (maildir_look(&c->tool->queue.mail, "postmaster", &postmaster, NULL) == OUTCOME_DONE && !postmaster)
 		say(c, HEALTH_ERROR, "the box of postmaster is missing in %s", c->tool->queue.mail.path);
 }
 
@@ -446,12 +447,13 @@ static void understood_boxes(const struct checking *c, struct buf *text)
 static void understood_users(const struct checking *c, struct buf *text)
 {
 	struct names names = {0};
+	bool found;
 
-	if (!c->tool->opened || dir_names(&c->tool->queue.mail, &names, NULL) != OUTCOME_DONE)
+	if (!c->tool->opened || mailbox_names(&c->tool->queue, &names, NULL) != OUTCOME_DONE)
 		return;
 	buf_clear(text);
 	for (size_t i = 0; i < names.count; i++)
-		if (user_name_valid(names.items[i]) && maildir_exists(&c->tool->queue.mail, names.items[i]))
+		if (maildir_look(&c->tool->queue.mail, names.items[i], &found, NULL) != OUTCOME_DONE || found)
 			buf_format(text, "%s%s", text->length > 0 ? ", " : "", names.items[i]);
 	understood(c, "users", buf_string(text));
 	names_release(&names);
@@ -499,6 +501,7 @@ static void check_spool(struct checking *c)
 	health_clock(&c->tool->age, tell, c);
 	health_corrupt(&c->tool->queue, tell, c);
 	health_boxes(&c->tool->config, &c->tool->queue, &c->tool->age, tell, c);
+	health_mailboxes(&c->tool->config, &c->tool->queue, tell, c);
 	check_owners(c);
 	check_aliases(c);
 	check_served(c, VIA_SMTP, "smtp");

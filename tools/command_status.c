@@ -411,6 +411,7 @@ enum outcome command_status(struct tool *t, struct error *err)
 	if (outcome == OUTCOME_DONE)
 		outcome = show_hops(t, &claims, err);
 	names_release(&claims);
+	health_mailboxes(&t->config, &t->queue, show_finding, t);
 	health_boxes(&t->config, &t->queue, &t->age, show_finding, t);
 	health_corrupt(&t->queue, show_finding, t);
 	health_clock(&t->age, show_finding, t);

@@ -15,6 +15,7 @@
 #include "queue/route.h"
 #include "queue/users.h"
 #include "tools/command.h"
+#include "tools/health.h"
 
 static enum outcome accounts_open(struct tool *t, struct users *u, struct error *err)
 {
@@ -140,9 +141,15 @@ static enum outcome user_options(struct tool *t, const struct tool_option *optio
 	return outcome == OUTCOME_DONE ? tool_queue(t, err) : outcome;
 }
 
-static enum outcome no_user(const char *name, struct error *err)
+/* EX_NOUSER when NAME has no box; one that cannot be looked at is no answer. */
+static enum outcome user_stands(const struct tool *t, const char *name, struct error *err)
 {
-	return error_set(err, EX_NOUSER, "there is no user \"%s\" here", name);
+	bool found;
+	enum outcome outcome = maildir_look(&t->queue.mail, name, &found, err);
+
+	if (outcome == OUTCOME_DONE && !found)
+		outcome = error_set(err, EX_NOUSER, "there is no user \"%s\" here", name);
+	return outcome;
 }
 
 enum outcome command_user_add(struct tool *t, struct error *err)
@@ -191,8 +198,9 @@ enum outcome command_user_password(struct tool *t, struct error *err)
 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	if (!maildir_exists(&t->queue.mail, t->words[0]))
-		return no_user(t->words[0], err);
+	outcome = user_stands(t, t->words[0], err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
 	if (t->dry_run) {
 		printf("would change the password of %s\n", t->words[0]);
 		return OUTCOME_DONE;
@@ -258,19 +266,55 @@ enum outcome command_user_senders(struct tool *t, struct error *err)
 	return outcome;
 }
 
-static size_t unread(const struct tool *t, const char *name)
+static enum outcome unread(const struct tool *t, const char *name, size_t *count, struct error *err)
 {
 	char *path = mem_format("%s/new", name);
 	struct names names = {0};
 	struct dir d;
-	size_t count = 0;
+	enum outcome outcome = dir_open(&d, &t->queue.mail, path, err);
 
-	if (dir_open(&d, &t->queue.mail, path, NULL) == OUTCOME_DONE && dir_names(&d, &names, NULL) == OUTCOME_DONE)
-		count = names.count;
+	if (outcome == OUTCOME_DONE)
+		outcome = dir_names(&d, &names, err);
+	*count = names.count;
 	names_release(&names);
 	dir_close(&d);
 	free(path);
-	return count;
+	return outcome;
+}
+
+/* A box that cannot be looked at is there all the same, and nobody knows what is in it. */
+static void user_print(const struct tool *t, const struct users *u, const char *name)
+{
+	struct error why = ERROR_NONE;
+	size_t count = 0;
+	bool found;
+	enum outcome outcome = maildir_look(&t->queue.mail, name, &found, &why);
+	json_t *object;
+
+	if (outcome == OUTCOME_DONE && !found)
+		return;
+	if (outcome == OUTCOME_DONE)
+		outcome = unread(t, name, &count, &why);
+	if (t->json) {
+		object = json_object();
+		json_text(object, "user", name);
+		json_object_set_new(object, "password", json_boolean(has_password(u, name)));
+		if (outcome == OUTCOME_DONE)
+			json_number(object, "new", count);
+		else
+			json_text(object, "trouble", why.text);
+		print_json(object);
+		return;
+	}
+	print_column(name, 24);
+	printf(" %-8s ", has_password(u, name) ? "password" : "-");
+	if (outcome == OUTCOME_DONE) {
+		printf("%zu\n", count);
+		return;
+	}
+	fputs("- ", stdout);
+	print_visible(why.text);
+	putchar('\n');
 }
 
 enum outcome command_user_list(struct tool *t, struct error *err)
@@ -285,24 +329,9 @@ enum outcome command_user_list(struct tool *t, struct error *err)
 	if (outcome == OUTCOME_DONE)
 		outcome = accounts_open(t, &u, err);
 	if (outcome == OUTCOME_DONE)
-		outcome = dir_names(&t->queue.mail, &names, err);
-	for (size_t i = 0; i < names.count; i++) {
-		const char *name = names.items[i];
-		json_t *object;
-
-		if (!user_name_valid(name) || !maildir_exists(&t->queue.mail, name))
-			continue;
-		if (!t->json) {
-			print_column(name, 24);
-			printf(" %-8s %zu\n", has_password(&u, name) ? "password" : "-", unread(t, name));
-			continue;
-		}
-		object = json_object();
-		json_text(object, "user", name);
-		json_object_set_new(object, "password", json_boolean(has_password(&u, name)));
-		json_number(object, "new", unread(t, name));
-		print_json(object);
-	}
+		outcome = mailbox_names(&t->queue, &names, err);
+	for (size_t i = 0; i < names.count; i++)
+		user_print(t, &u, names.items[i]);
 	names_release(&names);
 	users_close(&u);
 	return outcome;
@@ -347,8 +376,9 @@ enum outcome command_user_remove(struct tool *t, struct error *err)
 	name = t->words[0];
 	if (strcmp(name, "postmaster") == 0)
 		return error_set(err, EX_USAGE, "there is always a postmaster; his box cannot be removed");
-	if (!maildir_exists(&t->queue.mail, name))
-		return no_user(name, err);
+	outcome = user_stands(t, name, err);
+	if (outcome != OUTCOME_DONE)
+		return outcome;
 	if (t->dry_run) {
 		printf("would remove the user %s, and %s the mail\n", name, with_mail ? "delete" : "keep");
 		return OUTCOME_DONE;

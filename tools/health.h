@@ -21,6 +21,13 @@ void health_corrupt(const struct queue *q, health_tell *tell, void *context);
  * more. */
 void health_boxes(
     const struct config *config, const struct queue *q, const struct age *age, health_tell *tell, void *context);
+/*
+ * Mailboxes that whoever owns the spool may not use, the first thing that is wrong with each, and what to do about it. Judged by owner
+ * and mode, whoever asks.
+ */
+void health_mailboxes(const struct config *config, const struct queue *q, health_tell *tell, void *context);
+/* The names in mail/ that users may have; free with names_release. */
+enum outcome mailbox_names(const struct queue *q, struct names *names, struct error *err);
 /* peer_load without a lock, to look only; a damaged file is EX_DATAERR with a sentence that says who sees to it. */
 enum outcome peer_look(const struct queue *q, const char *name, struct peer *p, struct error *err);
 /* "3h ahead", "2d behind, or its mail takes that long", for a neighbour's clock; null when it is near ours. */

@@ -32,7 +32,8 @@ static const struct command commands[] = {
     {"user", "add", command_user_add, "NAME", "a user with a mailbox; the password comes on standard input",
 	"Makes the Maildir and keeps a hash of the password for the bridges."},
     {"user", "list", command_user_list, "[--json]", "users",
-	"Columns: name, \"password\" or \"-\", messages not yet read."},
+	"Columns: name, \"password\" or \"-\", messages not yet read; or \"-\", and why the mailbox cannot be looked "
+	"at."},
     {"user", "password", command_user_password, "NAME", "a new password, from standard input",
 	"Asks for it twice when standard input is a terminal."},
     {"user", "senders", command_user_senders, "NAME [ADDRESS... | --none]",
@@ -82,7 +83,8 @@ static const struct command commands[] = {
     {"status", NULL, command_status, "[--json]", "what waits for whom, and when neighbours were heard",
 	"One line for each neighbour, then what is worth telling of the spool and the clock."},
     {"check", NULL, command_check, "[--json]", "configuration, keys, permissions, disk, clock",
-	"Says every mistake, and how the configuration was understood. Status 0: in order, 1: warnings, 2: errors."},
+	"Says every mistake, what is wrong with mailboxes, and how the configuration was understood. Status 0: in "
+	"order, 1: warnings, 2: errors."},
     {"fsck", NULL, command_fsck, "[--repair] [--json]", "holds the spool against its rules",
 	"Status 0: content, 1: something was found. --repair does what is safe: it sets aside what has lost its "
 	"other\n"
