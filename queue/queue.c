@@ -174,6 +174,16 @@ static enum outcome dir_open_made(struct dir *d, const struct dir *parent, const
 	return outcome != OUTCOME_DONE && err->code == EX_NOINPUT ? dir_make(d, parent, name, 0700, err) : outcome;
 }
 
+enum outcome queue_missing(const char *path, struct error *err)
+{
+	error_context(err,
+	    "there is no spool at %s (is the path right, and its disk mounted? `packetboat init` makes a new one)",
+	    path);
+	err->code = EX_CONFIG;
+	err->outcome = outcome_of_exit(EX_CONFIG);
+	return err->outcome;
+}
+
 enum outcome queue_open(struct queue *q, const char *path, const char *host, struct error *err)
 {
 	enum outcome outcome;
@@ -205,11 +215,8 @@ enum outcome queue_open(struct queue *q, const char *path, const char *host, str
 		outcome = dir_open_made(&probe, &q->spool, spool_directories[i], err);
 		dir_close(&probe);
 	}
-	if (outcome != OUTCOME_DONE && err->code == EX_NOINPUT) {
-		error_context(err, "there is no spool at %s (make it with `packetboat init`)", path);
-		err->code = EX_CONFIG;
-		err->outcome = outcome = outcome_of_exit(EX_CONFIG);
-	}
+	if (outcome != OUTCOME_DONE && err->code == EX_NOINPUT)
+		outcome = queue_missing(path, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = log_open(&q->log, &q->spool, LOG_FILE, err);
 	if (outcome == OUTCOME_DONE)

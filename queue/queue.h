@@ -49,6 +49,8 @@ struct queue {
 enum outcome queue_make(const char *path, struct error *err);
 /* Opens the spool of HOST at PATH, as its owner if root runs (daemon_become_owner). EX_CONFIG with advice when it is not there; EX_NOPERM when it is not writable. */
 enum outcome queue_open(struct queue *q, const char *path, const char *host, struct error *err);
+/* ERR, which says that something of the spool at PATH is not there, becomes the mistake that this is, with advice. */
+enum outcome queue_missing(const char *path, struct error *err);
 void queue_close(struct queue *q);
 
 /* Is there room to accept SIZE bytes more, leaving min_free? EX_TEMPFAIL when not. */

@@ -11,6 +11,7 @@
 #include "lib/listen.h"
 #include "lib/origin.h"
 #include "lib/text.h"
+#include "queue/queue.h"
 #include "relay/calls.h"
 
 #define SOCKETS_MAX 32
@@ -280,8 +281,11 @@ static enum outcome begin(struct listener *l, struct error *err)
 		outcome = daemon_become(l->config.relay.user, l->config.relay.group, err);
 	if (outcome == OUTCOME_DONE)
 		outcome = daemon_become_owner(l->config.spool, err);
-	if (outcome == OUTCOME_DONE)
+	if (outcome == OUTCOME_DONE) {
 		outcome = dir_open(&l->spool, NULL, l->config.spool, err);
+		if (outcome != OUTCOME_DONE && err->code == EX_NOINPUT)
+			outcome = queue_missing(l->config.spool, err);
+	}
 	if (outcome == OUTCOME_DONE)
 		outcome = log_open(&l->log, &l->spool, "log", err);
 	if (outcome == OUTCOME_DONE && l->start->detach)

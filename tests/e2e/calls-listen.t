@@ -33,6 +33,19 @@ subtest 'more places than there is room for' => sub {
 	$net->done;
 };
 
+subtest 'nothing at the path of the spool' => sub {
+	my $net = Hosts->new;
+	my $host = $net->host('b');
+	my $conf = Hosts::slurp($host->conf);
+
+	Hosts::spew($host->conf, $conf . "relay {\n\tlisten = { \"127.0.0.1:0\" }\n}\nspool = \"elsewhere\"\n");
+	my $result = $host->run({kill_after => 20}, $relay, '-c', $host->conf, 'listen', '--foreground');
+	is($result->{code}, 78, 'is a mistake');
+	like($result->{err}, qr{there is no spool at \S+/elsewhere \(is the path right, and its disk mounted\?}, 'of which the path may be wrong');
+	Hosts::spew($host->conf, $conf);
+	$net->done;
+};
+
 # A begins a call over a line that needs a minute for it; gives its process once some of it has gone.
 sub long_call {
 	my ($a, $b, $line) = @_;

@@ -32,7 +32,9 @@ Test(queue, open_says_what_is_missing)
 
 	cr_expect_neq(queue_open(&q, spool, "village", &err), OUTCOME_DONE);
 	cr_expect_eq(err.code, EX_CONFIG);
-	cr_expect_not_null(strstr(err.text, "packetboat init"));
+	cr_expect_not_null(
+	    strstr(err.text, "(is the path right, and its disk mounted? `packetboat init` makes a new one)"));
+	cr_expect_not_null(strstr(err.text, spool));
 	cr_expect_eq(q.spool.fd, -1, "nothing is left open");
 	free(spool);
 	kit_remove(root);
