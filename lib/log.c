@@ -1,7 +1,10 @@
 #include "lib/log.h"
 
 #include <fcntl.h>
+#include <pwd.h>
+#include <stdatomic.h>
 
+#include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/text.h"
 
@@ -11,12 +14,46 @@
 #define LOG_LINE 4000
 /* The part of it that an id may take: the longest file name. */
 #define LOG_ID 255
+/* Room for what is known of a user: a few short texts. */
+#define USER_TEXT 4096
+
+/* The new log that could not be opened last, for all threads of a process that have one: it is told of once. */
+static _Atomic uint64_t refused;
+/* Instead of its inode: there is none. No file system numbers its files from here. */
+#define REFUSED_NONE UINT64_MAX
+
+/* Behind ERR: whose the log must be. */
+static void say_whose(const struct dir *d, struct error *err)
+{
+	char text[USER_TEXT];
+	struct passwd entry;
+	struct passwd *owner = NULL;
+	struct stat st;
+	size_t length = strlen(err->text);
+	char number[24];
+
+	if (fstat(d->fd, &st) != 0)
+		return;
+	snprintf(number, sizeof number, "user %lu", (unsigned long)st.st_uid);
+	(void)getpwuid_r(st.st_uid, &entry, text, sizeof text, &owner);
+	snprintf(err->text + length, sizeof err->text - length, " (%s, to whom %s belongs, must be able to write it)",
+	    owner != NULL ? owner->pw_name : number, d->path);
+}
+
+static enum outcome log_append(const struct dir *d, const char *name, int *fd, struct error *err)
+{
+	enum outcome outcome = file_append(d, name, fd, err);
+
+	if (outcome != OUTCOME_DONE && err->code == EX_NOPERM)
+		say_whose(d, err);
+	return outcome;
+}
 
 enum outcome log_open(struct log *log, const struct dir *d, const char *name, struct error *err)
 {
 	log->gathering = false;
 	buf_init(&log->gathered, LOG_GATHERED);
-	return file_append(d, name, &log->fd, err);
+	return log_append(d, name, &log->fd, err);
 }
 
 void log_close(struct log *log)
@@ -34,12 +71,35 @@ static bool log_stands(const struct log *log, const struct dir *d, const char *n
 				  ours.st_ino == there.st_ino && ours.st_dev == there.st_dev);
 }
 
+/* In the log that is still open, which may be looked at by nobody any more, and on standard error. */
+static void tell_refused(struct log *log, const struct dir *d, const char *name, const struct error *err)
+{
+	bool echo = log->echo;
+	struct stat st;
+	uint64_t file = fstatat(d->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : REFUSED_NONE;
+	char *text;
+
+	if (atomic_exchange(&refused, file) == file)
+		return;
+	text = mem_format("%s; until then the log that was renamed or removed is written to", err->text);
+	log->echo = true;
+	log_event(log, name, "trouble", "reason", text);
+	log->echo = echo;
+	free(text);
+}
+
 void log_follow(struct log *log, const struct dir *d, const char *name)
 {
+	struct error err = ERROR_NONE;
 	int fd;
 
-	if (log_stands(log, d, name) || file_append(d, name, &fd, NULL) != OUTCOME_DONE)
+	if (log_stands(log, d, name))
 		return;
+	if (log_append(d, name, &fd, &err) != OUTCOME_DONE) {
+		tell_refused(log, d, name, &err);
+		return;
+	}
+	atomic_store(&refused, 0);
 	file_close(&log->fd);
 	log->fd = fd;
 }

@@ -23,11 +23,12 @@ struct log_line {
 	struct log *log;
 };
 
-/* Opens NAME in D for appending. A log that cannot be opened is an error: nothing happens silently. */
+/* Opens NAME in D for appending. A log that cannot be opened is an error, which says whose it must be: nothing happens silently. */
 enum outcome log_open(struct log *log, const struct dir *d, const char *name, struct error *err);
 void log_close(struct log *log);
 /* For those that run for long: opens NAME in D anew when it is another file than the one that is open, or there is none, since
- * somebody rotated it. When that fails the old one stays open. */
+ * somebody rotated it. When that fails the old one stays open, and a line of trouble says so there and on standard error: once in a
+ * process for each new file. */
 void log_follow(struct log *log, const struct dir *d, const char *name);
 
 /* Lines from here on are held back, to be written together by log_write_out: for a moment in which many come, since what is held

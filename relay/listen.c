@@ -18,6 +18,8 @@
 #define SOCKET_MODE 0660
 /* Milliseconds for which nothing is taken when the system is short of something. */
 #define REST_TIME 1000
+/* Seconds between two looks whether the log was rotated. */
+#define LOOK_TIME 5
 
 struct answering {
 	pid_t pid;
@@ -214,11 +216,12 @@ static void reload(struct listener *l)
 static void take_calls(struct listener *l)
 {
 	struct pollfd p[SOCKETS_MAX];
+	const struct timespec look = {.tv_sec = LOOK_TIME};
 	const struct timespec rest = {.tv_nsec = REST_TIME * 1000000L % 1000000000L, .tv_sec = REST_TIME / 1000};
 
 	for (size_t i = 0; i < l->count; i++)
 		p[i] = (struct pollfd){.fd = l->fds[i], .events = POLLIN};
-	if (ppoll(p, l->count, NULL, &l->unblocked) <= 0)
+	if (ppoll(p, l->count, &look, &l->unblocked) <= 0)
 		return;
 	for (size_t i = 0; i < l->count; i++) {
 		int fd = p[i].revents == 0 ? -1 : accept4(l->fds[i], NULL, NULL, SOCK_CLOEXEC);

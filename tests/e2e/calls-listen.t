@@ -46,6 +46,20 @@ subtest 'nothing at the path of the spool' => sub {
 	$net->done;
 };
 
+subtest 'a log that is rotated while nobody calls' => sub {
+	my $net = Hosts->new;
+	my ($a, $b) = pair($net, undef);
+	my ($daemon) = listens($b);
+	my $log = $b->spool('log');
+	my $until = time + 20;
+
+	rename $log, "$log.1" or die;
+	sleep 0.1 while !-e $log && time < $until;
+	ok(-e $log, 'is begun anew within seconds');
+	$daemon->stop;
+	$net->done;
+};
+
 # A begins a call over a line that needs a minute for it; gives its process once some of it has gone.
 sub long_call {
 	my ($a, $b, $line) = @_;

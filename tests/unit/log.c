@@ -1,5 +1,7 @@
 #include "tests/unit/scratch.h"
 
+#include <fcntl.h>
+
 #include "lib/lock.h"
 #include "lib/log.h"
 
@@ -162,6 +164,99 @@ Test(log, follows_nothing_that_is_not_there)
 	dir_close(&made);
 	cr_assert_eq(dir_remove(&d, "log", &err), OUTCOME_DONE);
 	log_close(&log);
+	scratch_close(&d);
+}
+
+/* What is written to standard error while it stands elsewhere. */
+static int errors_begin(const struct dir *d)
+{
+	int kept = dup(STDERR_FILENO);
+	int fd = openat(d->fd, "errors", O_RDWR | O_CREAT | O_APPEND, 0600);
+
+	cr_assert(kept >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+	close(fd);
+	return kept;
+}
+
+static char *errors_end(const struct dir *d, int kept)
+{
+	struct buf text;
+	struct error err = ERROR_NONE;
+
+	cr_assert(dup2(kept, STDERR_FILENO) >= 0);
+	close(kept);
+	buf_init(&text, 10000);
+	cr_assert_eq(file_read(d, "errors", &text, &err), OUTCOME_DONE);
+	return buf_detach(&text);
+}
+
+static size_t lines_in(const char *text)
+{
+	size_t count = 0;
+
+	for (; *text != '\0'; text++)
+		count += *text == '\n';
+	return count;
+}
+
+static void put_refused(const struct dir *d)
+{
+	struct error err = ERROR_NONE;
+	int fd;
+
+	cr_assert_eq(file_create(d, "log", &fd, &err), OUTCOME_DONE);
+	cr_assert_eq(fchmod(fd, 0400), 0);
+	cr_assert(geteuid() != 0 || fchown(fd, 0, 0) == 0);
+	file_close(&fd);
+}
+
+/* Rotated, and the new one is another's: what goes on in the old one says so, once for each new file. */
+Test(log, of_another_is_told_of_once_and_whose_it_must_be)
+{
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct log log = {.fd = -1};
+	struct log second = {.fd = -1};
+	struct log late = {.fd = -1};
+	uid_t self = geteuid() == 0 ? 65534 : geteuid();
+	char *errors;
+	char *text;
+	int kept;
+
+	cr_assert(geteuid() != 0 || fchown(d.fd, self, (gid_t)-1) == 0);
+	cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+	cr_assert_eq(log_open(&second, &d, "log", &err), OUTCOME_DONE);
+	kept = errors_begin(&d);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(file_rename(&d, "log", &d, i == 0 ? "log.1" : "log.2", &err), OUTCOME_DONE);
+		put_refused(&d);
+		cr_assert(geteuid() != 0 || seteuid(self) == 0);
+		log_follow(&log, &d, "log");
+		log_follow(&second, &d, "log");
+		log_follow(&log, &d, "log");
+		cr_assert(getuid() != 0 || seteuid(0) == 0);
+	}
+	cr_assert(getuid() != 0 || seteuid(self) == 0);
+	cr_expect_neq(log_open(&late, &d, "log", &err), OUTCOME_DONE);
+	cr_assert(getuid() != 0 || seteuid(0) == 0);
+	cr_expect_eq(err.code, EX_NOPERM);
+	cr_expect_not_null(strstr(err.text, "must be able to write it"), "%s", err.text);
+	errors = errors_end(&d, kept);
+	log_event(&log, "-", "last", "k", "v");
+	log_close(&log);
+	log_close(&second);
+	cr_assert_eq(file_remove(&d, "log", &err), OUTCOME_DONE);
+	cr_assert_eq(file_rename(&d, "log.1", &d, "log", &err), OUTCOME_DONE);
+	text = read_log(&d);
+	cr_expect_eq(lines_in(text), 3, "%s", text);
+	cr_expect_eq(lines_in(errors), 2, "%s", errors);
+	cr_expect_eq(strncmp(text, "log trouble ", 12), 0, "%s", text);
+	cr_expect_eq(strncmp(text, errors, strlen(errors)), 0, "%s", errors);
+	cr_expect_not_null(strstr(text, "/log: Permission denied ("), "%s", text);
+	cr_expect_not_null(strstr(text, ", to whom "), "%s", text);
+	cr_expect_not_null(strstr(text, "the log that was renamed or removed is written to"), "%s", text);
+	free(errors);
+	free(text);
 	scratch_close(&d);
 }
 
