@@ -55,7 +55,7 @@ static bool names_message(const struct trace *t, const char *id, size_t length)
 
 static bool batch_event(const char *event, size_t length)
 {
-	static const char *const events[] = {"made", "sent", "acknowledged", "dissolved"};
+	static const char *const events[] = {"made", "sent", "stopped", "acknowledged", "dissolved"};
 
 	for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
 		if (strlen(events[i]) == length && memcmp(events[i], event, length) == 0)
@@ -81,11 +81,10 @@ bool trace_wants(const struct trace *t, struct view line)
 
 /* ---- recipients and batches ------------------------------------------------------------------------------ */
 
-/* A batch may have the same label as a message: they are numbered apart. These events are about batches of neighbours. */
+/* A batch may have the same label as a message: they are numbered apart. This line is about a batch of a neighbour. */
 static bool foreign_batch(const struct log_fields *line)
 {
-	return strcmp(line->event, "received") == 0 ||
-	       (strcmp(line->event, "duplicate") == 0 && log_field(line, "from") != NULL);
+	return strcmp(line->event, "received") == 0 || log_field(line, "from") != NULL;
 }
 
 static struct trace_recipient *recipient_new(struct trace *t, const char *address)

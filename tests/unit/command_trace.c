@@ -113,6 +113,8 @@ Test(command_trace, a_batch_with_the_label_of_the_message_is_not_the_message)
 	static const char *const lines[] = {ACCEPTED,
 	    "village.abcdefa.12 sent at=T3 neighbour=city to=/stick size=300 sendings=1",
 	    "village.abcdefa.12 received at=T3 from=village to=city",
+	    "village.abcdefa.12 stopped at=T3 neighbour=city reason=\"has it already\"",
+	    "village.abcdefa.12 refused at=T3 from=village to=town reason=\"it is for another host\"",
 	    "village.abcdefa.12 duplicate at=T3 from=village to=city", NULL};
 	struct trace t = trace_of(lines);
 
