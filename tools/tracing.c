@@ -202,17 +202,34 @@ static char *result_text(const struct log_fields *line, const char *what)
 	    status != NULL ? status : "", status != NULL && reason != NULL ? " " : "", reason != NULL ? reason : "");
 }
 
-static void feed_arrival(struct trace *t, const struct log_fields *line, bool taken)
+/* How it came here, as much as the line has of it. */
+static char *arrival_text(const struct log_fields *line)
+{
+	const char *neighbour = log_field(line, "neighbour");
+	const char *batch = log_field(line, "batch");
+	const char *box = log_field(line, "box");
+	const char *uid = log_field(line, "uid");
+	const char *client = log_field(line, "client");
+	const char *user = log_field(line, "user");
+
+	if (strcmp(line->event, "taken") == 0)
+		return mem_format(
+		    "came from %s in batch %s", neighbour != NULL ? neighbour : "?", batch != NULL ? batch : "?");
+	if (box != NULL)
+		return mem_format("fetched from box %s%s%s", box, uid != NULL ? ", as " : "", uid != NULL ? uid : "");
+	if (client != NULL && strcmp(client, "local") == 0)
+		client = "this host";
+	return mem_format("accepted%s%s%s%s", client != NULL ? " from " : "", client != NULL ? client : "",
+	    user != NULL ? ", user " : "", user != NULL ? user : "");
+}
+
+static void feed_arrival(struct trace *t, const struct log_fields *line)
 {
 	const char *sender = log_field(line, "sender");
 	const char *recipient = log_field(line, "recipient");
 	const char *count = log_field(line, "recipients");
 	const char *size = log_field(line, "size");
-	const char *neighbour = log_field(line, "neighbour");
-	const char *batch = log_field(line, "batch");
-	char *from = taken ? mem_format("came from %s in batch %s", neighbour != NULL ? neighbour : "?",
-				 batch != NULL ? batch : "?")
-			   : mem_string("accepted");
+	char *from = arrival_text(line);
 
 	set(&t->sender, sender);
 	log_field_number(line, "size", &t->size);
@@ -393,7 +410,7 @@ void trace_feed(struct trace *t, const struct log_fields *line)
 	if (!names_message(t, line->id, strlen(line->id)) || foreign_batch(line))
 		return;
 	if (strcmp(line->event, "accepted") == 0 || strcmp(line->event, "taken") == 0) {
-		feed_arrival(t, line, strcmp(line->event, "taken") == 0);
+		feed_arrival(t, line);
 		return;
 	}
 	r = recipient_of(t, line);

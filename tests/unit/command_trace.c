@@ -179,6 +179,38 @@ Test(command_trace, packed_again_under_another_address_is_the_same_recipient)
 	trace_release(&t);
 }
 
+Test(command_trace, how_it_came_here)
+{
+	static const struct {
+		const char *line;
+		const char *text;
+	} table[] = {
+	    {"accepted at=T sender=x@y recipient=z index=0 size=5 class=normal", "accepted: x@y to z, 5 octets"},
+	    {"accepted at=T sender=x@y recipient=z index=0 size=5 class=normal box=school uid=17",
+		"fetched from box school, as 17: x@y to z, 5 octets"},
+	    {"accepted at=T sender=x@y recipients=2 size=5 class=normal client=pop.example box=school",
+		"fetched from box school: x@y to 2 recipients, 5 octets"},
+	    {"accepted at=T sender=x@y recipient=z index=0 size=5 class=normal client=192.0.2.7 user=ann",
+		"accepted from 192.0.2.7, user ann: x@y to z, 5 octets"},
+	    {"accepted at=T sender=x@y recipients=3 size=5 class=normal client=local",
+		"accepted from this host: x@y to 3 recipients, 5 octets"},
+	    {"taken at=T neighbour=city batch=7 sender=x@y recipient=z index=0 size=5",
+		"came from city in batch 7: x@y to z, 5 octets"},
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		char line[200];
+		const char *lines[] = {line, NULL};
+		struct trace t;
+
+		snprintf(line, sizeof line, "village.abcdefa.12 %s", table[i].line);
+		t = trace_of(lines);
+		cr_assert_eq(t.step_count, 1, "%s", line);
+		cr_expect_str_eq(t.steps[0].text, table[i].text);
+		trace_release(&t);
+	}
+}
+
 Test(command_trace, what_a_mail_program_deleted)
 {
 	static const char *const lines[] = {ACCEPTED, "village.abcdefa.12 delivered at=T2 recipient=bob@v index=0",
