@@ -215,6 +215,18 @@ unsigned long daemon_raise_files(void)
 	return limit.rlim_cur;
 }
 
+const char *daemon_end_reason(int number)
+{
+	switch (number) {
+	case SIGTERM:
+		return "signal SIGTERM";
+	case SIGINT:
+		return "signal SIGINT";
+	default:
+		return number == 0 ? "nothing is left to wait for" : "a signal";
+	}
+}
+
 void daemon_ignore_pipe(void)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};

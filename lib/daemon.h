@@ -28,6 +28,8 @@ enum outcome daemon_known(const char *user, const char *group, struct error *err
 enum outcome daemon_own(const char *path, const char *user, const char *group, struct error *err);
 /* As many descriptors as the system lets this process have; the number. */
 unsigned long daemon_raise_files(void);
+/* For the log: why it ended, by the NUMBER of the signal that told it to; 0: none did. */
+const char *daemon_end_reason(int number);
 /* SIGPIPE ignored. */
 void daemon_ignore_pipe(void);
 

@@ -41,6 +41,7 @@ struct server {
 	bool begun;	     /* server_listen was called */
 	bool alone;	     /* one session on standard input: the loop ends with it */
 	bool stopping;	     /* no more connections; the loop ends with the last session */
+	int ended_by;	     /* the signal that said so; 0: none did */
 	unsigned long files; /* descriptors that connections may have: those below; 0: any */
 	struct event *sweep;
 	struct event *signals[4];
@@ -395,6 +396,8 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 	} else if (number == SIGCHLD) {
 		reap(s);
 	} else {
+		if (s->ended_by == 0)
+			s->ended_by = (int)number;
 		stop(s);
 	}
 }
@@ -516,6 +519,7 @@ void server_run(struct server *s, struct log *log)
 	daemon_ready();
 	event_base_dispatch(s->base);
 	conn_farewell(s->base);
+	log_event(s->log, s->options->name, "ended", "reason", daemon_end_reason(s->ended_by));
 }
 
 void server_run_alone(struct server *s, int service, struct log *log)

@@ -92,7 +92,7 @@ enum outcome server_alone(struct server *s, struct error *err);
 struct event_base *server_base(const struct server *s);
 /* That of the options. */
 void *server_context(const struct server *s);
-/* Serves until a signal ends it. Tells where it listens. */
+/* Serves until a signal ends it. Tells where it listens, and at last which signal that was. */
 void server_run(struct server *s, struct log *log);
 /* Begins the one session, of SERVICE, and serves until it is over. */
 void server_run_alone(struct server *s, int service, struct log *log);

@@ -42,13 +42,17 @@ struct listener {
 
 static volatile sig_atomic_t stopping;
 static volatile sig_atomic_t reloading;
+static volatile sig_atomic_t ended_by; /* the signal that stopped it first */
 
 static void on_signal(int number)
 {
-	if (number == SIGHUP)
+	if (number == SIGHUP) {
 		reloading = 1;
-	else if (number != SIGCHLD)
+	} else if (number != SIGCHLD) {
+		if (ended_by == 0)
+			ended_by = number;
 		stopping = 1;
+	}
 }
 
 /* ---- places ------------------------------------------------------------------------------------------------- */
@@ -272,6 +276,7 @@ static void serve(struct listener *l)
 	}
 	daemon_notify("STOPPING=1");
 	end_calls(l);
+	log_event(&l->log, "relay", "ended", "reason", daemon_end_reason(ended_by));
 }
 
 static enum outcome begin(struct listener *l, struct error *err)

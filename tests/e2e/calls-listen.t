@@ -56,7 +56,8 @@ subtest 'a log that is rotated while nobody calls' => sub {
 	rename $log, "$log.1" or die;
 	sleep 0.1 while !-e $log && time < $until;
 	ok(-e $log, 'is begun anew within seconds');
-	$daemon->stop;
+	$daemon->stop('INT');
+	like(Hosts::slurp($log), qr/^relay ended \S+ reason="signal SIGINT"$/m, 'in which its end is told');
 	$net->done;
 };
 

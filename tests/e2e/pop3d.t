@@ -385,6 +385,7 @@ subtest 'stopping' => sub {
 	$pop3d->signal('TERM');
 	like($client->reply, qr/^-ERR \[SYS\/TEMP\]/, 'a session is told');
 	is($pop3d->wait, 0, 'the daemon ends');
+	logged(qr/^pop3d ended \S+ reason="signal SIGTERM"$/m, '... and the log says why');
 	is(scalar(Pop3->left($a, 'ann')), 1, 'nothing was deleted');
 };
 

@@ -283,6 +283,8 @@ Test(net_serve, sessions_come_are_counted_and_are_ended_by_a_signal)
 	cr_expect_str_eq(g.why, "this server stops; please try again");
 	expect_logged(&g, "testd listening");
 	expect_logged(&g, "service=seven");
+	expect_logged(&g, "testd ended");
+	expect_logged(&g, "reason=\"signal SIGTERM\"");
 	ground_free(&g);
 }
 
@@ -373,7 +375,7 @@ static void script_children(struct ground *g)
 		if (fork() == 0)
 			_exit(0);
 	wait_until(g->children == 2);
-	kill(getpid(), SIGTERM);
+	kill(getpid(), SIGINT);
 }
 
 Test(net_serve, children_are_told_of_one_by_one)
@@ -383,6 +385,8 @@ Test(net_serve, children_are_told_of_one_by_one)
 	ground_make(&g);
 	ground_serve(&g, script_children);
 	cr_expect_eq(g.children, 2);
+	expect_logged(&g, "testd ended");
+	expect_logged(&g, "reason=\"signal SIGINT\"");
 	ground_free(&g);
 }
 
