@@ -103,7 +103,7 @@ static enum outcome begin(struct fetch *f, const struct fetch_start *start, stru
 		return outcome;
 	f->queue.min_free = f->config.min_free;
 	f->queue.log.echo = f->verbose;
-	outcome = age_tick(&f->queue.tmp, &f->queue.state, &f->age, err);
+	outcome = age_tick(&f->queue.tmp, &f->queue.state, &f->queue.log, &f->age, err);
 	f->base = event_base_new();
 	if (outcome == OUTCOME_DONE && f->base == NULL)
 		outcome = error_set(err, EX_OSERR, "the event loop cannot be made");

@@ -472,7 +472,7 @@ static void look_at_clock(struct clerk *c)
 {
 	struct error err = ERROR_NONE;
 
-	contain(c, "age", age_tick(&c->queue.tmp, &c->queue.state, &c->age, &err), &err);
+	contain(c, "age", age_tick(&c->queue.tmp, &c->queue.state, &c->queue.log, &c->age, &err), &err);
 	if (c->refilled == 0 || clock_steady() - c->refilled >= REPORTS_SECONDS) {
 		c->reports_left = c->config->reports;
 		c->refilled = clock_steady();

@@ -61,11 +61,17 @@ static enum outcome age_read(const struct dir *state, struct age *age, bool *kep
 	return outcome;
 }
 
+/* Is it a jump from the one to the other? */
+static bool jumps(int64_t from, int64_t to)
+{
+	return to - from > AGE_JUMP || to - from < -AGE_GRAIN;
+}
+
 static void age_advance(struct age *age, int64_t wall)
 {
 	int64_t step = wall - age->wall;
 
-	if (step > AGE_JUMP || step < -AGE_GRAIN) {
+	if (jumps(age->wall, wall)) {
 		age->jumped = step;
 		age->jumped_at = wall;
 	}
@@ -84,8 +90,15 @@ static enum outcome age_look_from(
 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	if (!kept || seen.now < before->now)
-		seen = *before;
+	if (!kept || seen.now < before->now) {
+		bool known = kept && jumps(before->wall, wall) && !jumps(seen.wall, wall);
+
+		/* Who looked since has seen the jump, and told of it. */
+		if (known)
+			seen.now = before->now;
+		else
+			seen = *before;
+	}
 	*age = seen.now > 0 ? seen : (struct age){.now = AGE_STEP, .wall = wall};
 	age_advance(age, wall);
 	return OUTCOME_DONE;
@@ -96,7 +109,21 @@ enum outcome age_look(const struct dir *state, struct age *age, struct error *er
 	return age_look_from(&(struct age){.now = 0}, state, age, err);
 }
 
-enum outcome age_keep(const struct dir *tmp, const struct dir *state, const struct age *age, struct error *err)
+/* A jump that was not among what is kept. */
+static void tell_jump(struct log *log, const struct age *age)
+{
+	struct log_line line;
+	char span[24];
+
+	duration_print((uint64_t)(age->jumped < 0 ? -age->jumped : age->jumped), span);
+	log_begin(&line, log, "-", "clock");
+	log_text(&line, "jumped", age->jumped < 0 ? "back" : "forward");
+	log_text(&line, "by", span);
+	log_end(&line);
+}
+
+enum outcome age_keep(
+    const struct dir *tmp, const struct dir *state, struct log *log, const struct age *age, struct error *err)
 {
 	struct age old;
 	uint8_t digest[AGE_DIGEST];
@@ -119,14 +146,17 @@ enum outcome age_keep(const struct dir *tmp, const struct dir *state, const stru
 	age_digest(view_buf(&text), digest);
 	buf_append(&text, digest, sizeof digest);
 	outcome = file_commit(tmp, state, AGE_FILE, view_buf(&text), err);
+	if (outcome == OUTCOME_DONE && kept && age->jumped != 0 && age->jumped_at != old.jumped_at)
+		tell_jump(log, age);
 	buf_release(&text);
 	return outcome;
 }
 
-enum outcome age_tick(const struct dir *tmp, const struct dir *state, struct age *age, struct error *err)
+enum outcome age_tick(
+    const struct dir *tmp, const struct dir *state, struct log *log, struct age *age, struct error *err)
 {
 	struct age before = *age;
 	enum outcome outcome = age_look_from(&before, state, age, err);
 
-	return outcome == OUTCOME_DONE ? age_keep(tmp, state, age, err) : outcome;
+	return outcome == OUTCOME_DONE ? age_keep(tmp, state, log, age, err) : outcome;
 }

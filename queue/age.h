@@ -7,7 +7,7 @@
 #ifndef QUEUE_AGE_H
 #define QUEUE_AGE_H
 
-#include "lib/file.h"
+#include "lib/log.h"
 
 /* The most that one look at the clock adds: a day. */
 #define AGE_STEP 86400
@@ -21,12 +21,15 @@ struct age {
 
 /* Reads the clock kept in STATE (missing: begins at AGE_STEP) and advances it to the present. */
 enum outcome age_look(const struct dir *state, struct age *age, struct error *err);
-/* Keeps it, when it advanced a minute or jumped since it was last kept, and is not less than what is kept. */
-enum outcome age_keep(const struct dir *tmp, const struct dir *state, const struct age *age, struct error *err);
+/* Keeps it, when it advanced a minute or jumped since it was last kept, and is not less than what is kept. A jump that was not kept
+ * before is told to LOG (may be null). */
+enum outcome age_keep(
+    const struct dir *tmp, const struct dir *state, struct log *log, const struct age *age, struct error *err);
 /*
  * Both: for whoever works on the queue, at the beginning and as long as it goes on. AGE is what the caller saw last, or all zero;
  * it never goes back, whatever has become of what is kept. On failure it stays as it is, or is not kept.
  */
-enum outcome age_tick(const struct dir *tmp, const struct dir *state, struct age *age, struct error *err);
+enum outcome age_tick(
+    const struct dir *tmp, const struct dir *state, struct log *log, struct age *age, struct error *err);
 
 #endif

@@ -250,7 +250,7 @@ static void note_clock(struct relay *r)
 {
 	struct error err = ERROR_NONE;
 
-	contain(r, "age", age_tick(&r->queue.tmp, &r->queue.state, &r->age, &err), &err);
+	contain(r, "age", age_tick(&r->queue.tmp, &r->queue.state, &r->queue.log, &r->age, &err), &err);
 	if (!clock_plausible(r->age.wall)) {
 		char now[DATE_TEXT];
 

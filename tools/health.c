@@ -31,6 +31,7 @@ static void tell_format(health_tell *tell, void *context, enum health_level leve
 void health_clock(const struct age *age, health_tell *tell, void *context)
 {
 	char now[DATE_TEXT];
+	char until[DATE_TEXT];
 	char span[24];
 	int64_t since = age->wall - age->jumped_at;
 
@@ -44,8 +45,12 @@ void health_clock(const struct age *age, health_tell *tell, void *context)
 	if (age->jumped != 0 && since >= 0 && since < JUMP_NEWS) {
 		duration_print((uint64_t)(age->jumped < 0 ? -age->jumped : age->jumped), span);
 		date_rfc3339(age->jumped_at, now);
-		tell_format(tell, context, HEALTH_WARNING, "the clock of this host jumped %s by %s, to %s",
-		    age->jumped < 0 ? "back" : "forward", span, now);
+		date_rfc3339(age->jumped_at + JUMP_NEWS, until);
+		tell_format(tell, context, HEALTH_WARNING,
+		    "the clock of this host jumped %s by %s, to %s%s; if that is right, nothing needs to be done "
+		    "(mail expires by its age here), and this is said until %s",
+		    age->jumped < 0 ? "back" : "forward", span, now,
+		    age->jumped < 0 ? "" : ", or nothing ran here for so long", until);
 	}
 }
 

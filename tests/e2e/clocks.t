@@ -38,6 +38,7 @@ for my $offset ($in_1980, 0, $in_2038, 0) {
 	$a->pass({env => {PACKETBOAT_CLOCK_OFFSET => $offset}});
 	isnt(scalar($a->waiting), 0, "a clock off by $offset: the message still waits");
 }
+is(join(' ', $a->log_text =~ /^- clock \S+ jumped=(\w+) by=\d+w$/mg), 'forward forward back', 'the log tells of each jump once');
 is(scalar(grep { $_->{bytes} =~ m{^Action: failed}m } $a->mailbox('ann')), 0, 'nothing is given up');
 system('mv', "$net->{dir}/away", "$net->{dir}/between-a-b");
 $net->passes($a, $b, $c, 3);

@@ -29,7 +29,7 @@ static struct age look_and_keep(const struct dir *d)
 	struct age age = look(d);
 	struct error err = ERROR_NONE;
 
-	cr_assert_eq(age_keep(d, d, &age, &err), OUTCOME_DONE, "%s", err.text);
+	cr_assert_eq(age_keep(d, d, NULL, &age, &err), OUTCOME_DONE, "%s", err.text);
 	return age;
 }
 
@@ -86,7 +86,7 @@ static void tick(const struct dir *d, struct age *age)
 {
 	struct error err = ERROR_NONE;
 
-	cr_assert_eq(age_tick(d, d, age, &err), OUTCOME_DONE, "%s", err.text);
+	cr_assert_eq(age_tick(d, d, NULL, age, &err), OUTCOME_DONE, "%s", err.text);
 }
 
 /* One that has looked long ago sees what others kept meanwhile, and keeps nothing older. */
@@ -108,7 +108,7 @@ Test(age, of_two_at_work_goes_on_from_the_newer)
 		tick(&d, &other);
 	}
 	cr_expect(NEAR(look(&d).now, 4 * AGE_STEP));
-	cr_assert_eq(age_keep(&d, &d, &old, &err), OUTCOME_DONE);
+	cr_assert_eq(age_keep(&d, &d, NULL, &old, &err), OUTCOME_DONE);
 	cr_expect(NEAR(look(&d).now, 4 * AGE_STEP), "what is kept is newer");
 	tick(&d, &call);
 	cr_expect(NEAR(call.now, 4 * AGE_STEP), "%llu", (unsigned long long)call.now);
@@ -130,6 +130,59 @@ Test(age, goes_on_when_what_was_kept_is_lost)
 	tick(&d, &age);
 	cr_expect(NEAR(age.now, 3 * AGE_STEP + 600), "%llu", (unsigned long long)age.now);
 	cr_expect(NEAR(look(&d).now, 3 * AGE_STEP + 600), "and it is kept again");
+	scratch_close(&d);
+}
+
+static void expect_told(const struct dir *d, const char *const *wanted, size_t count)
+{
+	struct buf text;
+	struct error err = ERROR_NONE;
+	const char *line;
+	size_t lines = 0;
+
+	buf_init(&text, 10000);
+	cr_assert_eq(file_read(d, "log", &text, &err), OUTCOME_DONE);
+	line = buf_string(&text);
+	for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1, lines++)
+		if (lines < count)
+			cr_expect(memmem(line, (size_t)(end - line), wanted[lines], strlen(wanted[lines])) != NULL,
+			    "%s is not in: %s", wanted[lines], line);
+	cr_expect_eq(lines, count, "%s", buf_string(&text));
+	buf_release(&text);
+}
+
+/* Two that work side by side, one of them for long, and one that looks before it begins; there and back again. */
+Test(age, a_jump_is_in_the_log_once)
+{
+	static const char *const wanted[] = {" jumped=forward by=52w", " jumped=back by=52w"};
+	struct dir d = scratch_open();
+	struct error err = ERROR_NONE;
+	struct log log = {.fd = -1};
+	struct age stays = {.now = 0};
+
+	cr_assert_eq(log_open(&log, &d, "log", &err), OUTCOME_DONE);
+	shift_clock(0);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(age_tick(&d, &d, &log, &stays, &err), OUTCOME_DONE);
+	for (int i = 0; i < 2; i++) {
+		/* Too little to be kept. */
+		shift_clock(i == 0 ? 30 : YEAR + 30);
+		cr_assert_eq(age_tick(&d, &d, &log, &stays, &err), OUTCOME_DONE);
+		shift_clock(i == 0 ? YEAR : 0);
+		for (int passes = 0; passes < 2; passes++) {
+			struct age comes = look(&d);
+
+			cr_assert_eq(age_tick(&d, &d, &log, &comes, &err), OUTCOME_DONE);
+		}
+		/* Later by the length of a pass. */
+		shift_clock(i == 0 ? YEAR + 5 : 5);
+		for (int ticks = 0; ticks < 2; ticks++)
+			cr_assert_eq(age_tick(&d, &d, &log, &stays, &err), OUTCOME_DONE);
+	}
+	shift_clock(600);
+	cr_assert_eq(age_tick(&d, &d, &log, &stays, &err), OUTCOME_DONE);
+	log_close(&log);
+	expect_told(&d, wanted, 2);
 	scratch_close(&d);
 }
 

@@ -247,6 +247,8 @@ Test(command_words, clocks)
 	buf_clear(&all);
 	health_clock(&jumped, hear, &all);
 	cr_expect_not_null(strstr(buf_string(&all), "jumped back by 2h"), "%s", buf_string(&all));
+	cr_expect_not_null(
+	    strstr(buf_string(&all), "and this is said until 2026-11-30T02:46:40Z"), "%s", buf_string(&all));
 	buf_release(&all);
 	cr_expect_null(clock_apart_text(3599));
 	cr_expect_null(clock_apart_text(-3599));
