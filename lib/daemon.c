@@ -134,12 +134,11 @@ static enum outcome find_user(const char *user, const char *group, uid_t *uid, g
 	return OUTCOME_DONE;
 }
 
-enum outcome daemon_known(const char *user, const char *group, struct error *err)
+enum outcome daemon_known(const char *user, const char *group, uid_t *uid, struct error *err)
 {
-	uid_t uid;
 	gid_t gid;
 
-	return find_user(user, group, &uid, &gid, err);
+	return find_user(user, group, uid, &gid, err);
 }
 
 /* Groups first: without root they cannot be changed any more. USER null: one without a name, who is in no other group. */

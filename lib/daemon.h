@@ -4,6 +4,8 @@
 #ifndef LIB_DAEMON_H
 #define LIB_DAEMON_H
 
+#include <sys/types.h>
+
 #include "lib/error.h"
 
 /* Leaves the terminal: fork, setsid, standard input and output to /dev/null; standard error stays until daemon_ready, so
@@ -22,8 +24,8 @@ enum outcome daemon_become(const char *user, const char *group, struct error *er
  * owner, PATH is not there, or somebody else runs.
  */
 enum outcome daemon_become_owner(const char *path, struct error *err);
-/* Are there such a user and group? EX_CONFIG when not. */
-enum outcome daemon_known(const char *user, const char *group, struct error *err);
+/* Are there such a user, whose number is *UID, and group? EX_CONFIG when not. */
+enum outcome daemon_known(const char *user, const char *group, uid_t *uid, struct error *err);
 /* Gives PATH, made as root, to whom daemon_become will be. */
 enum outcome daemon_own(const char *path, const char *user, const char *group, struct error *err);
 /* As many descriptors as the system lets this process have; the number. */

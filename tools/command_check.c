@@ -2,6 +2,8 @@
  * `packetboat check`: what a person should know before he relies on this host. First what is wrong, then how the
  * configuration was understood. Nothing is changed but for an empty lock file.
  */
+#include <fcntl.h>
+
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/daemon.h"
@@ -16,6 +18,8 @@
 
 /* A neighbour's clock may be this far behind by the time that its mail took; beyond it is wrong. */
 #define BEHIND_BY_TRANSPORT 2592000
+/* Octets of a PEM file that are looked at. */
+#define PEM_MOST 65536
 
 struct checking {
 	struct tool *tool;
@@ -227,8 +231,27 @@ static void check_neighbour(struct checking *c, const struct config_neighbour *n
 	peer_release(&peer);
 }
 
-/* A file that the servers for mail programs need. SECRET: others may not read it. */
-enum check_file { FILE_OPEN, FILE_SECRET };
+/* Does the file PATH, which can be read, hold WHAT in PEM form? */
+static bool holds_pem(const char *path, const char *what)
+{
+	char *text = mem_alloc(PEM_MOST);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, PEM_MOST);
+	bool found = false;
+
+	for (const char *at = text, *end = text + (got > 0 ? got : 0);
+	     !found && (at = memmem(at, (size_t)(end - at), "-----BEGIN ", 11)) != NULL; at++) {
+		const char *line = memchr(at, '\n', (size_t)(end - at));
+
+		found = memmem(at, (size_t)((line != NULL ? line : end) - at), what, strlen(what)) != NULL;
+	}
+	file_close(&fd);
+	free(text);
+	return found;
+}
+
+/* A file that programs need: any, one in which a certificate must stand, a secret, and a key, which is one. */
+enum check_file { FILE_OPEN, FILE_CERTIFICATE, FILE_SECRET, FILE_KEY };
 static void check_file(struct checking *c, const char *path, enum check_file kind, const char *what)
 {
 	struct stat st;
@@ -237,7 +260,10 @@ static void check_file(struct checking *c, const char *path, enum check_file kin
 		say(c, HEALTH_ERROR, "%s, %s, is not there", what, path);
 	else if (access(path, R_OK) != 0)
 		say(c, HEALTH_WARNING, "%s, %s, cannot be read by this user", what, path);
-	else if (kind == FILE_SECRET && (st.st_mode & 0077) != 0)
+	else if ((kind == FILE_CERTIFICATE && !holds_pem(path, "CERTIFICATE")) ||
+		 (kind == FILE_KEY && !holds_pem(path, "PRIVATE KEY")))
+		say(c, HEALTH_ERROR, "%s, %s, holds none in PEM form", what, path);
+	else if ((kind == FILE_SECRET || kind == FILE_KEY) && (st.st_mode & 0077) != 0)
 		say(c, HEALTH_ERROR, "%s, %s, can be read by others (mode %04o); chmod 600 %s", what, path,
 		    (unsigned)(st.st_mode & 07777), path);
 }
@@ -251,9 +277,26 @@ static void check_account(struct checking *c, const char *what, const char *pass
 	if (password != NULL)
 		check_file(c, password, FILE_SECRET, secret);
 	if (authorities != NULL)
-		check_file(c, authorities, FILE_OPEN, trusted);
+		check_file(c, authorities, FILE_CERTIFICATE, trusted);
 	free(secret);
 	free(trusted);
+}
+
+/* Whom the server NAME becomes: it works on the spool, so that must be his. */
+static void check_server_user(struct checking *c, const char *name, const struct config_server *s)
+{
+	struct error err = ERROR_NONE;
+	const char *spool = c->tool->config.spool;
+	struct stat st;
+	uid_t uid;
+
+	if (s->user == NULL)
+		return;
+	if (daemon_known(s->user, s->group, &uid, &err) != OUTCOME_DONE)
+		say(c, HEALTH_ERROR, "%s: %s", name, err.text);
+	else if (stat(spool, &st) == 0 && st.st_uid != uid)
+		say(c, HEALTH_ERROR, "%s becomes %s, whose the spool is not; chown -R %s %s %s", name, s->user,
+		    s->user, spool, c->tool->config.keys);
 }
 
 /* A server that the section NAME describes. */
@@ -261,14 +304,27 @@ static void check_server(struct checking *c, const char *name, const struct conf
 {
 	char *certificate = mem_format("the certificate of %s", name);
 	char *key = mem_format("the key of %s", name);
-	struct error err = ERROR_NONE;
 
 	if (s->certificate != NULL)
-		check_file(c, s->certificate, FILE_OPEN, certificate);
-	if (s->certificate_key != NULL)
-		check_file(c, s->certificate_key, FILE_SECRET, key);
-	if (s->user != NULL && daemon_known(s->user, s->group, &err) != OUTCOME_DONE)
-		say(c, HEALTH_ERROR, "%s: %s", name, err.text);
+		check_file(c, s->certificate, FILE_CERTIFICATE, certificate);
+	if (s->certificate != NULL || s->certificate_key != NULL)
+		check_file(c, s->certificate_key != NULL ? s->certificate_key : s->certificate, FILE_KEY, key);
+	check_server_user(c, name, s);
+	free(certificate);
+	free(key);
+}
+
+/* What the servers made for themselves, or will: both or none. */
+static void check_own_certificate(struct checking *c)
+{
+	char *certificate = mem_format("%s/tls-certificate.pem", c->tool->config.keys);
+	char *key = mem_format("%s/tls-key.pem", c->tool->config.keys);
+	struct stat st;
+
+	if (lstat(certificate, &st) == 0) {
+		check_file(c, certificate, FILE_CERTIFICATE, "the certificate of our own making");
+		check_file(c, key, FILE_KEY, "the key of our own making");
+	}
 	free(certificate);
 	free(key);
 }
@@ -279,6 +335,8 @@ static void check_bridges(struct checking *c)
 
 	check_server(c, "smtpd", &config->smtpd.server);
 	check_server(c, "pop3d", &config->pop3d.server);
+	if (config->smtpd.server.certificate == NULL || config->pop3d.server.certificate == NULL)
+		check_own_certificate(c);
 	for (size_t i = 0; i < config->destination_count; i++) {
 		const struct config_destination *d = &config->destinations[i];
 		char *what = mem_format("%s: destination \"%s\"", d->where, d->pattern);

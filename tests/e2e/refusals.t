@@ -48,6 +48,26 @@ for my $server (qw(smtpd pop3d)) {
 	Hosts::spew($a->conf, $conf);
 }
 
+my $pem = $a->dir . '/junk.pem';
+Hosts::spew($pem, "-----BEGIN NONSENSE-----\n");
+chmod 0600, $pem;
+for my $case (
+	[qq{certificate = "$pem"}, qr/^error: the certificate of smtpd, \Q$pem\E, holds none in PEM form\n(?:.*\n)*error: the key of smtpd, \Q$pem\E, holds none/m],
+	[sprintf('user = "%s"', scalar getpwuid($> == 1 ? 2 : 1)), qr/^error: smtpd becomes \w+, whose the spool is not; chown -R \w+ \S+\/spool \S+keys$/m],
+) {
+	my $conf = Hosts::slurp($a->conf);
+	$a->configure(qq{smtpd {\n\tlisten = { "127.0.0.1:0" }\n\t$case->[0]\n}\n});
+	my $check = $a->packetboat('check');
+	is($check->{code}, 2, "check finds fault with $case->[0]");
+	like($check->{out}, $case->[1], '... and says so') or diag($check->{out});
+	Hosts::spew($a->conf, $conf);
+}
+# A certificate of the host's own making that has lost its key.
+my $own = $a->dir . '/keys/tls-certificate.pem';
+Hosts::spew($own, "-----BEGIN CERTIFICATE-----\n");
+like($a->packetboat('check')->{out}, qr/^error: the key of our own making, \S+keys\/tls-key\.pem, is not there$/m, 'check misses a key');
+unlink $own, $pem;
+
 for my $command (qw(show trace hold release retry remove reroute)) {
 	refused("$command of an unknown id", $a->packetboat($command, 'a.aaaaaaa.99'), [65, 66, 69], qr/a\.aaaaaaa\.99/, $before);
 	refused("$command of no id", $a->packetboat($command, 'nonsense'), [64, 65], qr/nonsense/, $before);
