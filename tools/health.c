@@ -150,16 +150,15 @@ static void health_box(const struct config_fetch *section, const struct queue *q
 	fetched_summary_release(&s);
 }
 
-/* What is kept of a box that has no section. */
+/* What is kept of a box that has no section; nothing is lost with a file that tells of no message. */
 static void health_stray(const char *name, const struct queue *q, health_tell *tell, void *context)
 {
 	struct fetched_summary s;
 
-	if (fetched_look(&q->state, name, &s, NULL) == OUTCOME_DONE)
+	if (fetched_look(&q->state, name, &s, NULL) == OUTCOME_DONE && s.mail + s.notices > 0)
 		tell_format(tell, context, HEALTH_WARNING,
 		    "%s/fetch/%s tells of %zu message%s in a box that no section fetch names any more; remove it, "
-		    "unless the "
-		    "section comes back",
+		    "unless the section comes back",
 		    q->state.path, name, s.mail + s.notices, s.mail + s.notices == 1 ? "" : "s");
 	fetched_summary_release(&s);
 }
