@@ -117,15 +117,15 @@ void queue_follow_log(struct queue *q);
 struct queue_place {
 	char hop[LIMIT_HOST_NAME + 16]; /* "neighbour-city", "local", "hold", "new" … */
 	char within[32];		/* "", "due-17", "batch-4" */
-	char name[ENTRY_NAME];
+	char name[ENTRY_NAME + 1];	/* with the mark of a claim, if it is one */
 };
 
 /*
- * Calls VISIT for every record of HOP (null: of all hops), in order of id within a directory. Just handed-over
+ * Calls VISIT for every record of HOP (null: of all hops, "new" first), in order of id within a directory. Just handed-over
  * messages (hop "new") are shown with a record made from their envelope; what is claimed by a dispatch is shown under its
  * claim, and what was made from it so far is not. A record that cannot be read is shown with
  * a null ENTRY and the reason in ERR. VISIT returns false to stop. Takes no lock: what moves meanwhile may be missed
- * or seen twice.
+ * or seen twice; what is dispatched meanwhile is not missed in all hops.
  */
 typedef bool queue_visit(
     void *context, const struct queue_place *place, const struct entry *entry, const struct error *err);

@@ -51,19 +51,34 @@ struct looking {
 	bool go_on; /* the visitor wants more */
 };
 
-/* Shows one file of a hop; false when it does not count. READER is for one after the other. */
-static bool show(struct looking *l, const struct dir *d, const struct queue_place *place, struct hop_reader *reader)
+static enum outcome read_place(const struct queue *q, const struct dir *d, const struct queue_place *place,
+    struct hop_reader *reader, struct entry *e, struct error *err)
 {
+	return is_fresh(place) ? entry_from_message(q, place->name, e, err)
+			       : hop_reader_read(reader, d, place->name, e, err);
+}
+
+/* Shows one file of a hop; false when it does not count. READER is for one after the other. */
+static bool show(struct looking *l, const struct dir *d, const struct queue_place *found, struct hop_reader *reader)
+{
+	struct queue_place place = *found;
 	struct entry e;
 	struct error why = ERROR_NONE;
-	enum outcome outcome = is_fresh(place) ? entry_from_message(l->q, place->name, &e, &why)
-					       : hop_reader_read(reader, d, place->name, &e, &why);
-	bool counts = outcome != OUTCOME_DONE || !hop_half_made(l->q, l->claims, &e);
+	enum outcome outcome = read_place(l->q, d, &place, reader, &e, &why);
+	bool counts;
 
+	/* Claimed meanwhile? */
+	if (outcome != OUTCOME_DONE && why.code == EX_NOINPUT && strcmp(place.hop, "new") == 0 &&
+	    !hop_is_claim(place.hop, place.name)) {
+		entry_release(&e);
+		hop_ended_name(found->name, place.name);
+		outcome = read_place(l->q, d, &place, reader, &e, &why);
+	}
+	counts = outcome != OUTCOME_DONE || !hop_half_made(l->q, l->claims, &e);
 	if (outcome == OUTCOME_DONE && !e.ended && counts)
-		l->go_on = l->visit(l->context, place, &e, NULL);
+		l->go_on = l->visit(l->context, &place, &e, NULL);
 	else if (outcome != OUTCOME_DONE && why.code != EX_NOINPUT) /* moved on meanwhile: no news */
-		l->go_on = l->visit(l->context, place, NULL, &why);
+		l->go_on = l->visit(l->context, &place, NULL, &why);
 	entry_release(&e);
 	return counts;
 }
@@ -123,17 +138,20 @@ static enum outcome walk_hop(struct looking *l, const char *hop, struct error *e
 
 enum outcome queue_walk(const struct queue *q, const char *hop, queue_visit *visit, void *context, struct error *err)
 {
-	struct names claims;
-	struct looking l = {q, &claims, visit, context, true};
+	struct names claims = {0};
 	struct names hops = {0};
-	enum outcome outcome = hop_claims(q, &claims, err);
+	struct looking l = {.q = q, .visit = visit, .context = context, .go_on = true};
+	/* First in "new": what is dispatched meanwhile is met there or behind it. */
+	enum outcome outcome = walk_hop(&l, hop != NULL ? hop : "new", err);
 
-	if (outcome == OUTCOME_DONE && hop == NULL)
+	if (hop != NULL || outcome != OUTCOME_DONE)
+		return outcome;
+	outcome = hop_claims(q, &claims, err);
+	if (outcome == OUTCOME_DONE)
 		outcome = hop_list(q, &hops, err);
-	else if (outcome == OUTCOME_DONE)
-		names_add(&hops, hop);
+	l.claims = &claims;
 	for (size_t i = 0; i < hops.count && outcome == OUTCOME_DONE && l.go_on; i++)
-		if (hop != NULL || strcmp(hops.items[i], "removed") != 0)
+		if (strcmp(hops.items[i], "removed") != 0 && strcmp(hops.items[i], "new") != 0)
 			outcome = walk_hop(&l, hops.items[i], err);
 	names_release(&hops);
 	names_release(&claims);

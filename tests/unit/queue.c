@@ -560,6 +560,45 @@ Test(queue, walk_and_find_see_what_is_claimed)
 	kit_close(&k);
 }
 
+/* What a dispatch does between two looks. */
+struct meddling {
+	struct queue_kit *kit;
+	struct seen_places seen;
+	bool dispatch; /* or only a claim on the second */
+	struct id second;
+};
+
+static bool meddle(void *context, const struct queue_place *place, const struct entry *entry, const struct error *err)
+{
+	struct meddling *m = context;
+	char name[LIMIT_ID];
+	char claim[LIMIT_ID + 1];
+
+	id_print(&m->second, name);
+	snprintf(claim, sizeof claim, "%s~", name);
+	if (m->seen.count == 0 && m->dispatch)
+		kit_dispatch(m->kit);
+	else if (m->seen.count == 0)
+		kit_done(m->kit, file_rename(&m->kit->queue.new, name, &m->kit->queue.new, claim, &m->kit->err));
+	return note_place(&m->seen, place, entry, err);
+}
+
+Test(queue, walk_misses_nothing_that_is_dispatched_meanwhile)
+{
+	for (int i = 0; i < 2; i++) {
+		struct queue_kit k;
+		struct meddling m = {.kit = &k, .dispatch = i == 1};
+
+		kit_open(&k, KIT_PLAIN);
+		kit_send(&k, "maria@village.example.org", "joe");
+		m.second = kit_send(&k, "maria@village.example.org", "ann");
+		kit_done(&k, queue_walk(&k.queue, NULL, meddle, &m, &k.err));
+		cr_expect_str_eq(m.seen.recipients, m.dispatch ? "joe joe ann " : "joe ann ");
+		free(m.seen.recipients);
+		kit_close(&k);
+	}
+}
+
 /* A record that is to be routed again, claimed. */
 Test(queue, find_sees_a_claimed_record)
 {
