@@ -610,6 +610,19 @@ enum outcome file_read(const struct dir *d, const char *name, struct buf *out, s
 	return outcome;
 }
 
+bool file_peek(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t got = -1;
+
+	buf_clear(out);
+	if (fd >= 0)
+		got = read(fd, buf_extend(out, out->maximum), out->maximum);
+	out->length = got > 0 ? (size_t)got : 0;
+	file_close(&fd);
+	return got >= 0;
+}
+
 bool file_stat(const struct dir *d, const char *name, struct stat *st)
 {
 	return fstatat(d->fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);

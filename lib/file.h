@@ -125,7 +125,9 @@ void file_forget_cache(int fd);
 void file_close(int *fd);
 /* Appends the whole of NAME to OUT; above OUT's maximum is EX_DATAERR, missing is EX_NOINPUT. */
 enum outcome file_read(const struct dir *d, const char *name, struct buf *out, struct error *err);
-/* The same, and leaves it open: *FD is the caller's, -1 on failure. As long as it is open, file_is tells it from others. */
+/* Sets OUT to as much of the beginning of the file at PATH, which may be a link, as it may hold; false: it cannot be read. */
+bool file_peek(const char *path, struct buf *out);
+/* As file_read, and leaves it open: *FD is the caller's, -1 on failure. As long as it is open, file_is tells it from others. */
 enum outcome file_read_open(const struct dir *d, const char *name, struct buf *out, int *fd, struct error *err);
 /* Is NAME a name of the file that FD has open? */
 bool file_is(const struct dir *d, const char *name, int fd);

@@ -2,8 +2,6 @@
  * `packetboat check`: what a person should know before he relies on this host. First what is wrong, then how the
  * configuration was understood. Nothing is changed but for an empty lock file.
  */
-#include <fcntl.h>
-
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/daemon.h"
@@ -18,8 +16,9 @@
 
 /* A neighbour's clock may be this far behind by the time that its mail took; beyond it is wrong. */
 #define BEHIND_BY_TRANSPORT 2592000
-/* Octets of a PEM file that are looked at. */
-#define PEM_MOST 65536
+/* Octets of a PEM file that are looked at, and how each part of it begins (RFC 7468). */
+#define PEM_MOST  65536
+#define PEM_BEGIN "-----BEGIN "
 
 struct checking {
 	struct tool *tool;
@@ -231,22 +230,20 @@ static void check_neighbour(struct checking *c, const struct config_neighbour *n
 	peer_release(&peer);
 }
 
-/* Does the file PATH, which can be read, hold WHAT in PEM form? */
+/* Does the file PATH hold WHAT in PEM form? */
 static bool holds_pem(const char *path, const char *what)
 {
-	char *text = mem_alloc(PEM_MOST);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, PEM_MOST);
+	struct buf text;
+	struct view rest;
+	struct view line;
 	bool found = false;
 
-	for (const char *at = text, *end = text + (got > 0 ? got : 0);
-	     !found && (at = memmem(at, (size_t)(end - at), "-----BEGIN ", 11)) != NULL; at++) {
-		const char *line = memchr(at, '\n', (size_t)(end - at));
-
-		found = memmem(at, (size_t)((line != NULL ? line : end) - at), what, strlen(what)) != NULL;
-	}
-	file_close(&fd);
-	free(text);
+	buf_init(&text, PEM_MOST);
+	(void)file_peek(path, &text);
+	for (rest = view_buf(&text); !found && view_line(&rest, &line);)
+		found = line.length >= strlen(PEM_BEGIN) && memcmp(line.bytes, PEM_BEGIN, strlen(PEM_BEGIN)) == 0 &&
+			memmem(line.bytes, line.length, what, strlen(what)) != NULL;
+	buf_release(&text);
 	return found;
 }
 

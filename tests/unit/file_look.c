@@ -108,3 +108,25 @@ Test(file_look, opening_and_removing_tell_more)
 	cr_expect_not(found);
 	scratch_close(&d);
 }
+
+Test(file_look, the_beginning_of_a_file_is_had_through_a_link)
+{
+	struct dir d = scratch_open();
+	char *path = mem_format("%s/link", d.path);
+	struct error err = ERROR_NONE;
+	struct buf text;
+
+	buf_init(&text, 5);
+	cr_assert_eq(symlinkat("one", d.fd, "link"), 0);
+	cr_expect_not(file_peek(path, &text));
+	cr_assert_eq(file_commit(&d, &d, "one", view_text("hello you"), &err), OUTCOME_DONE);
+	for (int i = 0; i < 2; i++) {
+		cr_expect(file_peek(path, &text));
+		cr_expect(view_is(view_buf(&text), "hello"));
+	}
+	cr_expect_not(file_peek(d.path, &text), "a directory");
+	cr_expect_eq(text.length, 0);
+	buf_release(&text);
+	free(path);
+	scratch_close(&d);
+}
