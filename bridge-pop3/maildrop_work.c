@@ -127,32 +127,34 @@ static struct maildrop_job *give(struct maildrop_workers *w, struct maildrop_job
 	return j;
 }
 
-struct maildrop_job *maildrop_begin_open(
-    struct maildrop_workers *w, const char *user, maildrop_done *done, void *owner)
+static struct maildrop_job *job_new(const char *user, maildrop_done *done, void *owner)
 {
 	struct maildrop_job *j = mem_alloc(sizeof *j);
 
 	j->user = mem_string(user);
 	j->done = done;
 	j->owner = owner;
-	return give(w, j);
+	return j;
+}
+
+struct maildrop_job *maildrop_begin_open(
+    struct maildrop_workers *w, const char *user, maildrop_done *done, void *owner)
+{
+	return give(w, job_new(user, done, owner));
 }
 
 struct maildrop_job *maildrop_begin_remove(
     struct maildrop_workers *w, const struct maildrop_removal *removal, maildrop_done *done, void *owner)
 {
-	struct maildrop_job *j = mem_alloc(sizeof *j);
+	struct maildrop_job *j = job_new(removal->user, done, owner);
 
 	j->removes = true;
 	j->drop = removal->drop;
 	j->numbers = removal->numbers;
 	j->count = removal->count;
 	j->client = mem_string(removal->client);
-	j->user = mem_string(removal->user);
 	/* A descriptor of its own: the loop may go on in another file meanwhile. */
 	j->log = (struct log){.fd = fcntl(removal->log->fd, F_DUPFD_CLOEXEC, 0), .echo = removal->log->echo};
-	j->done = done;
-	j->owner = owner;
 	return give(w, j);
 }
 

@@ -15,6 +15,9 @@
 
 #include "lib/file.h"
 
+/* Room for what is known of a user: a few short texts. */
+#define USER_ENTRY 4096
+
 /* The end of the pipe at which the waiting parent listens; -1: nobody waits. */
 static int waiting_parent = -1;
 
@@ -139,6 +142,20 @@ enum outcome daemon_known(const char *user, const char *group, uid_t *uid, struc
 	gid_t gid;
 
 	return find_user(user, group, uid, &gid, err);
+}
+
+bool daemon_user_name(uid_t uid, char out[static DAEMON_USER])
+{
+	char text[USER_ENTRY];
+	struct passwd entry;
+	struct passwd *user = NULL;
+
+	(void)getpwuid_r(uid, &entry, text, sizeof text, &user);
+	if (user != NULL)
+		snprintf(out, DAEMON_USER, "%s", user->pw_name);
+	else
+		snprintf(out, DAEMON_USER, "%lu", (unsigned long)uid);
+	return user != NULL;
 }
 
 /* Groups first: without root they cannot be changed any more. USER null: one without a name, who is in no other group. */

@@ -4,6 +4,7 @@
 #ifndef LIB_DAEMON_H
 #define LIB_DAEMON_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "lib/error.h"
@@ -26,6 +27,9 @@ enum outcome daemon_become(const char *user, const char *group, struct error *er
 enum outcome daemon_become_owner(const char *path, struct error *err);
 /* Are there such a user, whose number is *UID, and group? EX_CONFIG when not. */
 enum outcome daemon_known(const char *user, const char *group, uid_t *uid, struct error *err);
+/* How users are named in a sentence: by their names, or by the number UID where it has none; then false. */
+#define DAEMON_USER 64
+bool daemon_user_name(uid_t uid, char out[static DAEMON_USER]);
 /* Gives PATH, made as root, to whom daemon_become will be. */
 enum outcome daemon_own(const char *path, const char *user, const char *group, struct error *err);
 /* As many descriptors as the system lets this process have; the number. */

@@ -1,11 +1,11 @@
 #include "lib/log.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdatomic.h>
 
 #include "lib/alloc.h"
 #include "lib/clock.h"
+#include "lib/daemon.h"
 #include "lib/text.h"
 
 /* Octets of lines that are written together: a group of messages accepted with one wait for the disk. */
@@ -14,8 +14,6 @@
 #define LOG_LINE 4000
 /* The part of it that an id may take: the longest file name. */
 #define LOG_ID 255
-/* Room for what is known of a user: a few short texts. */
-#define USER_TEXT 4096
 
 /* The new log that could not be opened last, for all threads of a process that have one: it is told of once. */
 static _Atomic uint64_t refused;
@@ -25,19 +23,16 @@ static _Atomic uint64_t refused;
 /* Behind ERR: whose the log must be. */
 static void say_whose(const struct dir *d, struct error *err)
 {
-	char text[USER_TEXT];
-	struct passwd entry;
-	struct passwd *owner = NULL;
-	struct stat st;
 	size_t length = strlen(err->text);
-	char number[24];
+	char owner[DAEMON_USER];
+	struct stat st;
+	bool named;
 
 	if (fstat(d->fd, &st) != 0)
 		return;
-	snprintf(number, sizeof number, "user %lu", (unsigned long)st.st_uid);
-	(void)getpwuid_r(st.st_uid, &entry, text, sizeof text, &owner);
-	snprintf(err->text + length, sizeof err->text - length, " (%s, to whom %s belongs, must be able to write it)",
-	    owner != NULL ? owner->pw_name : number, d->path);
+	named = daemon_user_name(st.st_uid, owner);
+	snprintf(err->text + length, sizeof err->text - length,
+	    " (%s%s, to whom %s belongs, must be able to write it)", named ? "" : "user ", owner, d->path);
 }
 
 static enum outcome log_append(const struct dir *d, const char *name, int *fd, struct error *err)

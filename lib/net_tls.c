@@ -13,10 +13,10 @@
 #include "lib/lock.h"
 
 /* A clock may be off by decades where this runs; RFC 5280 4.1.2.5 has the last date of its short form in 2049. */
+#define VALID_FROM "20000101000000Z"
+#define VALID_TO   "20491231235959Z"
 /* Held by who makes a certificate, in its directory; never removed. */
 #define MAKING_LOCK "tls.lock"
-#define VALID_FROM  "20000101000000Z"
-#define VALID_TO    "20491231235959Z"
 
 struct tls {
 	SSL_CTX *context;
@@ -425,18 +425,15 @@ enum outcome tls_make_self_signed(
 
 /* ---- as configured --------------------------------------------------------------------------------------- */
 
-#define OWN_CERTIFICATE "tls-certificate.pem"
-#define OWN_KEY		"tls-key.pem"
-
 static enum outcome server_of_ours(struct tls **tls, const struct tls_source *source, struct error *err)
 {
-	char *certificate = mem_format("%s/" OWN_CERTIFICATE, source->keys);
-	char *key = mem_format("%s/" OWN_KEY, source->keys);
+	char *certificate = mem_format("%s/" TLS_OWN_CERTIFICATE, source->keys);
+	char *key = mem_format("%s/" TLS_OWN_KEY, source->keys);
 	struct dir keys = DIR_CLOSED;
 	enum outcome outcome = dir_open(&keys, NULL, source->keys, err);
 
 	if (outcome == OUTCOME_DONE)
-		outcome = tls_make_self_signed(&keys, OWN_CERTIFICATE, OWN_KEY, source->name, err);
+		outcome = tls_make_self_signed(&keys, TLS_OWN_CERTIFICATE, TLS_OWN_KEY, source->name, err);
 	dir_close(&keys);
 	if (outcome == OUTCOME_DONE && source->key != NULL)
 		outcome = tls_server(tls, certificate, source->key, err);

@@ -27,8 +27,10 @@ enum outcome tls_make_self_signed(
     const struct dir *d, const char *certificate, const char *key, const char *name, struct error *err);
 /*
  * For a server as it is configured: the chain in CERTIFICATE with KEY (null: in the same file); without a CERTIFICATE, one
- * of our own making for NAME in directory KEYS, which stays the same from start to start.
+ * of our own making for NAME in directory KEYS, under the names below, which stays the same from start to start.
  */
+#define TLS_OWN_CERTIFICATE "tls-certificate.pem"
+#define TLS_OWN_KEY	    "tls-key.pem"
 struct tls_source {
 	const char *certificate;
 	const char *key;

@@ -174,20 +174,20 @@ void maildir_name(const struct envelope *e, uint32_t index, int64_t arrived, con
 	    (unsigned long)index, host, (unsigned long long)size, (unsigned long long)wire_size);
 }
 
-/* Digits at the end of NAME behind a dash, taken off with it. */
+/* A number behind the last dash of NAME, as it is printed, taken off with it. */
 static bool take_index(struct view *name, uint32_t *index)
 {
-	uint64_t number = 0;
-	uint64_t unit = 1;
-	size_t at = name->length;
+	const uint8_t *dash = name->length > 0 ? memrchr(name->bytes, '-', name->length) : NULL;
+	uint64_t number;
+	struct view digits;
 
-	for (; at > 0 && text_is_digit(name->bytes[at - 1]) && unit <= UINT32_MAX; at--, unit *= 10)
-		number += unit * (uint64_t)(name->bytes[at - 1] - '0');
-	if (at == name->length || at == 0 || name->bytes[at - 1] != '-' || number > UINT32_MAX ||
-	    (name->bytes[at] == '0' && at + 1 < name->length))
+	if (dash == NULL)
+		return false;
+	digits = view_from(*name, (size_t)(dash + 1 - name->bytes));
+	if (!number_parse(digits, UINT32_MAX, &number) || (digits.length > 1 && digits.bytes[0] == '0'))
 		return false;
 	*index = (uint32_t)number;
-	name->length = at - 1;
+	name->length = (size_t)(dash - name->bytes);
 	return true;
 }
 

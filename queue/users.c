@@ -72,8 +72,7 @@ static void senders_read(struct view rest, struct strings *senders)
 	}
 }
 
-bool users_find(
-    const struct users *u, const char *user, char hash[static crypto_pwhash_STRBYTES], struct strings *senders)
+bool users_find(const struct users *u, const char *user, char *hash, struct strings *senders)
 {
 	struct view rest = view_buf(&u->text);
 	struct view line;
@@ -86,8 +85,10 @@ bool users_find(
 		part = part_next(&line, ':');
 		if (part.length >= crypto_pwhash_STRBYTES)
 			return false; /* nothing that we wrote */
-		memset(hash, 0, crypto_pwhash_STRBYTES);
-		memcpy(hash, part.bytes, part.length);
+		if (hash != NULL) {
+			memset(hash, 0, crypto_pwhash_STRBYTES);
+			memcpy(hash, part.bytes, part.length);
+		}
 		if (senders != NULL)
 			senders_read(line, senders);
 		return true;

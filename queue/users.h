@@ -36,9 +36,8 @@ enum users_purpose { USERS_READ, USERS_CHANGE };
 enum outcome users_open(
     struct users *u, const struct queue *q, const char *path, enum users_purpose purpose, struct error *err);
 void users_close(struct users *u);
-/* Has USER a line? HASH and SENDERS (either may be null) get what it says; SENDERS must be empty. */
-bool users_find(
-    const struct users *u, const char *user, char hash[static crypto_pwhash_STRBYTES], struct strings *senders);
+/* Has USER a line? HASH (crypto_pwhash_STRBYTES octets) and SENDERS (either may be null) get what it says; SENDERS must be empty. */
+bool users_find(const struct users *u, const char *user, char *hash, struct strings *senders);
 /* Replaces the line of USER, durably; a null HASH takes it out. */
 enum outcome users_set(
     struct users *u, const char *user, const char *hash, const struct strings *senders, struct error *err);

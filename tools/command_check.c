@@ -5,6 +5,7 @@
 #include "lib/alloc.h"
 #include "lib/clock.h"
 #include "lib/daemon.h"
+#include "lib/net_tls.h"
 #include "lib/text.h"
 #include "queue/judge.h"
 #include "queue/maildir.h"
@@ -314,8 +315,8 @@ static void check_server(struct checking *c, const char *name, const struct conf
 /* What the servers made for themselves, or will: both or none. */
 static void check_own_certificate(struct checking *c)
 {
-	char *certificate = mem_format("%s/tls-certificate.pem", c->tool->config.keys);
-	char *key = mem_format("%s/tls-key.pem", c->tool->config.keys);
+	char *certificate = mem_format("%s/" TLS_OWN_CERTIFICATE, c->tool->config.keys);
+	char *key = mem_format("%s/" TLS_OWN_KEY, c->tool->config.keys);
 	struct stat st;
 
 	if (lstat(certificate, &st) == 0) {

@@ -22,13 +22,6 @@ static enum outcome accounts_open(struct tool *t, struct users *u, struct error 
 	return users_open(u, &t->queue, t->config.users, USERS_CHANGE, err);
 }
 
-static bool has_password(const struct users *u, const char *name)
-{
-	char hash[crypto_pwhash_STRBYTES];
-
-	return users_find(u, name, hash, NULL);
-}
-
 /* ---- passwords ------------------------------------------------------------------------------------------- */
 
 /* Reads one line into OUT (USERS_PASSWORD_MAX + 1 octets). No stdio: a copy would stay in its buffer. */
@@ -164,8 +157,8 @@ enum outcome command_user_add(struct tool *t, struct error *err)
 	name = t->words[0];
 	outcome = accounts_open(t, &u, err);
 	/* The box of postmaster is made by init; a password makes him a user like others. */
-	if (outcome == OUTCOME_DONE &&
-	    (has_password(&u, name) || (maildir_exists(&t->queue.mail, name) && strcmp(name, "postmaster") != 0)))
+	if (outcome == OUTCOME_DONE && (users_find(&u, name, NULL, NULL) ||
+					   (maildir_exists(&t->queue.mail, name) && strcmp(name, "postmaster") != 0)))
 		outcome = error_set(
 		    err, EX_CANTCREAT, "the user \"%s\" exists already (see `packetboat user password`)", name);
 	if (outcome == OUTCOME_DONE && t->dry_run) {
@@ -298,7 +291,7 @@ static void user_print(const struct tool *t, const struct users *u, const char *
 	if (t->json) {
 		object = json_object();
 		json_text(object, "user", name);
-		json_object_set_new(object, "password", json_boolean(has_password(u, name)));
+		json_object_set_new(object, "password", json_boolean(users_find(u, name, NULL, NULL)));
 		if (outcome == OUTCOME_DONE)
 			json_number(object, "new", count);
 		else
@@ -307,7 +300,7 @@ static void user_print(const struct tool *t, const struct users *u, const char *
 		return;
 	}
 	print_column(name, 24);
-	printf(" %-8s ", has_password(u, name) ? "password" : "-");
+	printf(" %-8s ", users_find(u, name, NULL, NULL) ? "password" : "-");
 	if (outcome == OUTCOME_DONE) {
 		printf("%zu\n", count);
 		return;

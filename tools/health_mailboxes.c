@@ -1,36 +1,23 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 
 #include "lib/alloc.h"
+#include "lib/daemon.h"
 #include "lib/text.h"
 #include "queue/maildir.h"
 #include "queue/route.h"
 #include "queue/users.h"
 #include "tools/health.h"
 
-/* How users are named in a sentence. */
-#define USER_TEXT 64
-
-static void user_text(uid_t uid, char out[static USER_TEXT])
-{
-	const struct passwd *entry = getpwuid(uid);
-
-	if (entry != NULL)
-		snprintf(out, USER_TEXT, "%s", entry->pw_name);
-	else
-		snprintf(out, USER_TEXT, "%lu", (unsigned long)uid);
-}
-
 /* What is wrong with PATH below MAIL, for OWNER; null: nothing. The caller frees it. */
 static char *fault_of(const struct dir *mail, const char *path, uid_t owner)
 {
-	char who[USER_TEXT];
-	char other[USER_TEXT];
+	char who[DAEMON_USER];
+	char other[DAEMON_USER];
 	struct stat st;
 	int failed = fstatat(mail->fd, path, &st, 0) == 0 ? 0 : errno;
 
-	user_text(owner, who);
+	daemon_user_name(owner, who);
 	if (failed == ENOENT && fstatat(mail->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return mem_format("%s/%s is a link that leads to what is not there", mail->path, path);
 	if (failed == ENOENT)
@@ -41,7 +28,7 @@ static char *fault_of(const struct dir *mail, const char *path, uid_t owner)
 	if (!S_ISDIR(st.st_mode))
 		return mem_format("%s/%s is no directory; move it away, and as %s, mkdir -m 700 %s/%s", mail->path,
 		    path, who, mail->path, path);
-	user_text(st.st_uid, other);
+	daemon_user_name(st.st_uid, other);
 	if (st.st_uid != owner)
 		return mem_format("%s/%s belongs to %s, and the spool to %s; chown %s %s/%s", mail->path, path, other,
 		    who, who, mail->path, path);
@@ -84,12 +71,10 @@ void health_mailboxes(const struct config *config, const struct queue *q, health
 	if (fstat(q->spool.fd, &spool) != 0 || mailbox_names(q, &names, NULL) != OUTCOME_DONE)
 		names = (struct names){0};
 	for (size_t i = 0; i < names.count; i++) {
-		char hash[crypto_pwhash_STRBYTES];
-		bool known = users_find(&users, names.items[i], hash, NULL);
+		bool known = users_find(&users, names.items[i], NULL, NULL);
 		bool found = false;
 
 		/* Without "new" it is a box only if somebody thinks that it is his. */
-		sodium_memzero(hash, sizeof hash);
 		if (maildir_look(&q->mail, names.items[i], &found, NULL) != OUTCOME_DONE || found || known)
 			look_at(q, names.items[i], spool.st_uid, tell, context);
 	}

@@ -74,6 +74,7 @@ Test(users, a_line_is_set_found_and_taken_out)
 	cr_assert_eq(senders.count, 2);
 	cr_expect_str_eq(senders.items[1], "*@shop.example");
 	cr_expect(users_find(&u, "annabel", hash, NULL));
+	cr_expect(users_find(&u, "annabel", NULL, NULL));
 	cr_expect_str_eq(hash, "$other");
 	cr_expect_not(users_find(&u, "an", hash, NULL));
 	cr_expect_not(users_find(&u, "", hash, NULL));
